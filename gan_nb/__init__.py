@@ -2,6 +2,15 @@
 
 Modules:
 
-- `gan_nb.core`: Devices, seeds, latents, and the three pictures that the whole book is told in"""
+- `gan_nb.checkpoint`: A run as a folder: whole at every moment, readable without us, unable to execute anything
+- `gan_nb.cli`: `gan_train` and `gan_sample`: the whole book from a shell
+- `gan_nb.core`: Devices, seeds, latents, and the three pictures that the whole book is told in
+- `gan_nb.data`: Real images and toy points, as endless batches that a seed and a position decide
+- `gan_nb.discriminator`: From a point or a picture to one number, and the slope of that number
+- `gan_nb.generator`: From a draw of the bell curve to a point or a picture
+- `gan_nb.losses`: What the two players want, as pure functions of logits
+- `gan_nb.penalties`: How steep a critic may be, and where
+- `gan_nb.recipes`: Ten years of settings as data: a name, the paper's numbers, and a trainer on any images
+- `gan_nb.training`: Two players, one loop: first the naive one, then `Trainer`, which wastes nothing and never waits"""
 
 __version__ = "0.1.0"
