@@ -9,10 +9,10 @@ Docs: https://gan-nb.github.io/gan_nb/cli.html.md"""
 # %% auto #0
 __all__ = ['gan_train', 'gan_sample']
 
-# %% ../nbs/11_cli.ipynb #f9d2ff5f
+# %% ../nbs/11_cli.ipynb #f2c47af2
 import shutil, sys, warnings
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from .checkpoint import Checkpoint, CheckpointError, checkpoints, load_run, read_config
 from .core import save_images, show_points
 from .data import DataError, load_data
-from .recipes import recipe as get_recipe
+from .recipes import default_recipe, recipe as get_recipe
 from .training import Progress, SampleGrid, TrainingError
 
 # %% ../nbs/11_cli.ipynb #505706c2
@@ -50,11 +50,12 @@ def _one_line(command):
         print(f'\n{command.__name__}: stopped', file=sys.stderr)
         raise SystemExit(130) from None
 
-# %% ../nbs/11_cli.ipynb #97015147
+# %% ../nbs/11_cli.ipynb #777e92ff
 def _parse_size(text):
     "'64' -> 64, '48x80' -> (48, 80)"
     parts = str(text).lower().split('x')
     if len(parts) > 2 or not all(p.isdigit() for p in parts): raise ValueError(f'size {text!r}: write 64, or 48x80 for height and width')
+    if min(map(int, parts)) < 8: raise ValueError(f'size {text}: the smallest that works is 8')
     return int(parts[0]) if len(parts) == 1 else tuple(map(int, parts))
 
 # %% ../nbs/11_cli.ipynb #b46b987e
@@ -88,12 +89,14 @@ def _save_samples(trainer, path, n=64, seed=0):
     fig.savefig(path, dpi=100)
     return path
 
-# %% ../nbs/11_cli.ipynb #9dea347e
+# %% ../nbs/11_cli.ipynb #a8da0f27
 def _new_trainer(source, recipe, size, channels, batch_size, root, seed, device, precision, on_error):
     "Data and recipe, as a trainer and the recipe it was made from"
     with _arguments():
-        r = get_recipe(recipe, **({'batch_size': batch_size} if batch_size else {}))
+        if recipe: get_recipe(recipe)      # a wrong name is better known before the images are read
         data = load_data(source, size=_parse_size(size or (16 if source == 'digits' else 32)), channels=channels, root=root, on_error=on_error)
+        r = get_recipe(recipe) if recipe else default_recipe(data.shape)
+        if batch_size is not None: r = replace(r, batch_size=batch_size)
         return r.trainer(data, seed=seed, device=device, precision=precision), r
 
 def _old_trainer(run, device):
@@ -108,13 +111,13 @@ def _announce(t, out):
     number = 'float32' if t.dtype is None else 'bfloat16'
     print(f'{t.data}\n{_count(t.G)}\n{_count(t.D)}\n{t.device} in {number}, {torch.get_num_threads()} threads; run folder {out}')
 
-# %% ../nbs/11_cli.ipynb #c79fdbd7
+# %% ../nbs/11_cli.ipynb #23d1ed73
 def _run(t, out, steps, notes, sample_every, save_every):
-    "Train up to step `steps`; samples.png is written at the end, also after Ctrl-C"
+    "Train up to step `steps`; samples.png is written at the end, also after Ctrl-C or SIGTERM"
     go_on = f'gan_train --resume {out}'
-    cbs = [Progress(), Checkpoint(out, every=save_every, notes=notes), SampleGrid(every=sample_every, folder=out/'samples')]
+    cbs = [Checkpoint(out, every=save_every, notes=notes), SampleGrid(every=sample_every, folder=out/'samples'), Progress()]
     try: t.fit(steps - t.steps_done, cbs)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         _save_samples(t, out/'samples.png')
         print(f'\nstopped at step {t.steps_done} of {steps}; go on with\n  {go_on}')
         raise
@@ -122,11 +125,11 @@ def _run(t, out, steps, notes, sample_every, save_every):
     print(f'{_save_samples(t, out/"samples.png")}  64 samples\n{out}  the run: config.json, log.jsonl, samples/, checkpoints/\n'
           f'more samples: gan_sample {out} -n 64 --seed 1\nmore steps:   {go_on} --steps {2*steps}')
 
-# %% ../nbs/11_cli.ipynb #f5614403
+# %% ../nbs/11_cli.ipynb #664cc574
 @call_parse(pos=['source'])
 def gan_train(
     source: str = 'digits', # what to learn: digits, mnist, fashion_mnist, cifar10, ring, grid, a folder of images, or a .zip of images
-    Recipe: str = 'rpgan', # gan, dcgan, lsgan, wgan, wgan_gp, dragan, r1 or rpgan
+    Recipe: str = None, # gan, dcgan, lsgan, wgan, wgan_gp, dragan, r1, rpgan or rpgan_mlp (default: rpgan_mlp up to 256 pixels, rpgan above)
     size: str = None, # image size: 64, or 48x80 for height x width; at least 8 (default: 32, for the digits 16)
     channels: int = None, # 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (default: what the images have, without alpha)
     steps: int = None, # generator updates, in all (default: what the recipe says; with --resume: what was left)
@@ -146,11 +149,11 @@ def gan_train(
         if resume:
             if source != 'digits' or Out or size or channels or batch_size: raise _BadArgument('with --resume only --steps and --device can be changed; the rest is in config.json')
             out, notes, trainer = resume, None, _old_trainer(resume, device)
-            steps = steps or trainer.total_steps
+            steps = trainer.total_steps if steps is None else steps
             if steps <= trainer.steps_done: raise _BadArgument(f'{resume}: is at step {trainer.steps_done} already; give a larger --steps')
         else:
             trainer, r = _new_trainer(source, Recipe, size, channels, batch_size, root, seed, device, precision, on_error)
-            out, notes, steps = _run_folder(Out, source, r.name), dict(recipe=asdict(r)), steps or r.steps
+            out, notes, steps = _run_folder(Out, source, r.name), dict(recipe=asdict(r)), r.steps if steps is None else steps
         with _arguments():
             if min(steps, sample_every, save_every) < 1: raise ValueError('steps, sample_every and save_every must be at least 1')
         _announce(trainer, out)

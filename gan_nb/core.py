@@ -36,11 +36,11 @@ def seed_everything(
     np.random.seed(seed)
     torch.manual_seed(seed)
 
-# %% ../nbs/00_core.ipynb #10c6c9a9
+# %% ../nbs/00_core.ipynb #a4b146c1
 def latents(
     n: int, # how many
     latent_dim: int, # dimensions of each
-    seed: int|None = None, # draw from a fresh generator with this seed: the same numbers on every device
+    seed: int|None = None, # draw from a fresh generator with this seed: the same numbers for the same `n` and seed, on every device
     generator: torch.Generator|None = None, # or continue this one, on its own device
     device: torch.device|str|None = None # where the result lies; default: where it was drawn
 ) -> torch.Tensor: # (n, latent_dim) float32, standard normal
@@ -137,9 +137,12 @@ def show_points(
     if lim: ax.set(xlim=(-lim, lim), ylim=(-lim, lim))
     if title: ax.set_title(title)
 
-# %% ../nbs/00_core.ipynb #784777db
+# %% ../nbs/00_core.ipynb #916abf91
+def _array(v): return np.asarray(v.detach().float().cpu() if torch.is_tensor(v) else v)
+
+# %% ../nbs/00_core.ipynb #675683fe
 def show_curves(
-    curves: dict, # name -> values, or name -> (x, values)
+    curves: dict, # name -> values, or name -> (x, values): sequences, arrays or tensors of any type and device
     x = None, # the shared horizontal axis; default: 0, 1, 2, ...
     xlabel: str = 'step',
     ylabel: str|None = None,
@@ -150,6 +153,6 @@ def show_curves(
     if ax is None: _, ax = plt.subplots(figsize=(5, 2.6))
     for name, y in curves.items():
         at, y = y if isinstance(y, tuple) else (x, y)
-        ax.plot(range(len(y)) if at is None else np.asarray(at), np.asarray(y), label=name, lw=1.2)
+        ax.plot(range(len(y)) if at is None else _array(at), _array(y), label=name, lw=1.2)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if len(curves) > 1: ax.legend(frameon=False)

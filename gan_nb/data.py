@@ -30,7 +30,12 @@ def _generator(seed, k):
     "A CPU generator that `seed` and `k` decide together"
     return torch.Generator().manual_seed(int(np.random.SeedSequence((seed, k)).generate_state(1, np.uint64)[0]))
 
-# %% ../nbs/01_data.ipynb #b797f75c
+# %% ../nbs/01_data.ipynb #f736f6ff
+def _device(device):
+    "The device meant, the fastest by default; 'cuda' as the one with its number, so that it has one name"
+    device = torch.device(device or default_device())
+    return torch.device('cuda', torch.cuda.current_device()) if device == torch.device('cuda') else device
+
 def _to(t, device):
     "Copy `t` to `device`; to a GPU through pinned memory, so that the host does not wait"
     if t is None or t.device == device: return t
@@ -103,7 +108,7 @@ def _draw(self:Mixture, n, generator):
     y = torch.randint(len(self.modes), (n,), generator=generator, device=device)
     return self.modes.to(device)[y] + self.std*torch.randn(n, 2, generator=generator, device=device), y
 
-# %% ../nbs/01_data.ipynb #72453f7e
+# %% ../nbs/01_data.ipynb #a4e64571
 @patch
 def batches(self:Mixture,
     batch_size: int, # points in a batch
@@ -111,7 +116,7 @@ def batches(self:Mixture,
     device: torch.device|str|None = None # default: `default_device()`
 ): # an iterator of (x, y): (B, 2) float32 and the mode (B,) int64; its `position` may be set
     "Make batches without end"
-    device = torch.device(device or default_device())
+    device = _device(device)
     def start(position):
         for p in itertools.count(position, batch_size):
             yield tuple(_to(t, device) for t in self._draw(batch_size, _generator(seed, p)))
@@ -194,7 +199,7 @@ def _ready(x, y, device):
     x = _to(x, device).to(torch.float32, memory_format=torch.channels_last)
     return x.div_(127.5).sub_(1), _to(y, device)
 
-# %% ../nbs/01_data.ipynb #d6215208
+# %% ../nbs/01_data.ipynb #45a86a32
 @patch
 def batches(self:ImageData,
     batch_size: int, # images in a batch
@@ -202,7 +207,7 @@ def batches(self:ImageData,
     device: torch.device|str|None = None # where batches are made; default: `default_device()`
 ): # an iterator of (x, y): (B, C, H, W) float32 in [-1, 1], and (B,) int64 or None; its `position` may be set
     "Make batches without end, every image once per epoch"
-    n, device = len(self.images), torch.device(device or default_device())
+    n, device = len(self.images), _device(device)
     images, labels = self._home(device)
     def start(position):
         for rows in _order(len(self), batch_size, seed, position, images.device):
@@ -304,15 +309,17 @@ def _report(bad, total, source, on_error):
     if len(bad) == total: raise DataError(f'{what}; none is left')
     warnings.warn(f'{what}; skipped', stacklevel=5)
 
-# %% ../nbs/01_data.ipynb #34ed9a0e
+# %% ../nbs/01_data.ipynb #f0f48d04
 _endings = set('.png .apng .jpg .jpeg .jpe .jfif .gif .webp .avif .heic .heif .jxl .jp2 .bmp .tif .tiff .tga .ico .pbm .pgm .ppm .pnm .qoi .psd .dds'.split())
 
 def _pick(names):
-    "The names that end like an image and are not hidden, sorted; if there is a `train` folder, only what it holds"
+    "The names that end like an image and are not hidden, sorted; of `train` and folders for judging, only what `train` holds"
     parts = [PurePosixPath(n).parts for n in sorted(set(names)) if Path(n).suffix.lower() in _endings]
     parts = [p for p in parts if not any(q[0] == '.' or q == '__MACOSX' for q in p)]
     depth = len(os.path.commonprefix([p[:-1] for p in parts]))    # below the folder that holds everything
-    train = [p for p in parts if p[depth:-1][:1] == ('train',)]
+    others = {p[depth] for p in parts if len(p) > depth + 1} - {'train'}
+    split = others and others <= {'test', 'val', 'valid', 'validation', 'dev'}
+    train = [p for p in parts if p[depth:-1][:1] == ('train',)] if split else []
     return ['/'.join(p) for p in train or parts]
 
 def _walk(folder):
@@ -324,6 +331,15 @@ def _walk(folder):
         if real in seen: folders.clear(); continue
         seen.add(real); folders.sort()
         yield from (Path(here, f).relative_to(folder).as_posix() for f in files)
+
+# %% ../nbs/01_data.ipynb #80e73ac9
+def _folder_labels(names, root):
+    "Labels and classes by the first folders in which the images differ, or None if they lie in the same"
+    folders = [PurePosixPath(n).parts[:-1] for n in names]
+    depth = len(os.path.commonprefix(folders))
+    kinds = [f[depth] if len(f) > depth else f[-1] if f else root.stem for f in folders]
+    number = {c: i for i, c in enumerate(sorted(set(kinds)))}
+    return ([number[k] for k in kinds], list(number)) if len(number) > 1 else (None, None)
 
 # %% ../nbs/01_data.ipynb #10452b1c
 class _Files:
@@ -357,7 +373,7 @@ def _try_all(f, items):
         except Exception as e: return e
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool: return list(pool.map(attempt, items))
 
-# %% ../nbs/01_data.ipynb #996106cf
+# %% ../nbs/01_data.ipynb #c6e8b1b9
 class ImageStream(_DataSet):
     "Read images from a folder or a zip as they are needed"
     def __init__(self,
@@ -368,14 +384,21 @@ class ImageStream(_DataSet):
         labels: torch.Tensor|None = None, # (N,) integers
         classes: list|None = None, # the name of each label; default: '0', '1', ...
         flip: bool = False, # add the mirror image of each: an epoch is then 2N long
-        config: dict|None = None, # the arguments with which `load_data` makes it again
+        config: dict|None = None, # the arguments with which `load_data` makes it again; default: found, if there are such
         workers: int|None = None # processes that decode, 0 for this one; default: one per core, at most 8. May be set later
     ):
         self.files = files if isinstance(files, _Files) else _Files(files)
         self.names, self.size = list(self.files.names if names is None else names), _check_request(size, channels)
-        self.shape, self.flip, self.config = (channels, *self.size), bool(flip), config or dict(source='tensor')
+        self.shape, self.flip = (channels, *self.size), bool(flip)
         self.labels, self.classes = _labels(labels, classes, len(self.names))
+        self.config = config or self._again()
         self.workers, self.origin = min(8, os.cpu_count() or 1) if workers is None else workers, self.files.root.name
+    def _again(self):
+        "The arguments with which `load_data` makes this stream, if it has all files, labelled by their folders"
+        own = None if self.labels is None else self.labels.tolist(), self.classes or None
+        if self.names != self.files.names or own != _folder_labels(self.names, self.files.root): return dict(source='tensor')
+        config = dict(source=str(self.files.root.absolute()), size=list(self.size), channels=self.shape[0], stream=True)
+        return config | (dict(flip=True) if self.flip else {})
     def __len__(self): return len(self.names)*(1 + self.flip)
     def _kept(self): return 'decoded as needed' + f' by {self.workers} workers'*(self.workers > 0)
 
@@ -390,7 +413,7 @@ def __getitem__(self:ImageStream, rows):
     x, rows = torch.from_numpy(np.stack(x)), torch.tensor(rows)
     return _mirror(x, rows >= n) if self.flip else x, None if self.labels is None else self.labels[rows % n]
 
-# %% ../nbs/01_data.ipynb #733bad0b
+# %% ../nbs/01_data.ipynb #63a867a4
 @patch
 def batches(self:ImageStream,
     batch_size: int, # images in a batch
@@ -398,7 +421,7 @@ def batches(self:ImageStream,
     device: torch.device|str|None = None # where batches go; default: `default_device()`
 ): # an iterator of (x, y): (B, C, H, W) float32 in [-1, 1], and (B,) int64 or None; its `position` may be set
     "Make batches without end, every image once per epoch"
-    device = torch.device(device or default_device())
+    device = _device(device)
     def start(position):
         rows = (r.tolist() for r in _order(len(self), batch_size, seed, position))
         loader = DataLoader(self, sampler=rows, batch_size=None, num_workers=self.workers, pin_memory=device.type == 'cuda', generator=torch.Generator())
@@ -438,13 +461,7 @@ def _read_files(files, size, channels, on_error, stream):
         images, names = images if stream else images[[n not in bad for n in names]], [n for n in names if n not in bad]
     return names, images, channels
 
-# %% ../nbs/01_data.ipynb #ede1d12f
-def _folder_labels(names, root):
-    "Labels and classes by the folder that each image lies in, or None if that is always the same"
-    folders = [PurePosixPath(n).parent.name or root.stem for n in names]
-    number = {c: i for i, c in enumerate(sorted(set(folders)))}
-    return ([number[f] for f in folders], list(number)) if len(number) > 1 else (None, None)
-
+# %% ../nbs/01_data.ipynb #b9c8dacc
 def _from_files(path, size, channels, on_error, stream, flip):
     "A folder or zip as `ImageData` or `ImageStream`"
     files = _Files(path)
@@ -464,15 +481,15 @@ def _no_source(source, path):
     near = difflib.get_close_matches(str(source), known, 1)
     return DataError(f'{source}: no such folder or zip, and none of the names {", ".join(known)}' + (f'; did you mean {near[0]}?' if near else ''))
 
-# %% ../nbs/01_data.ipynb #aadb6283
+# %% ../nbs/01_data.ipynb #f583e5f1
 def load_data(
-    source: str|Path, # 'digits', 'mnist', 'fashion_mnist', 'cifar10', 'ring' or 'grid'; or a folder or a zip of images
-    size: int|tuple = 32, # of the images, in pixels, or (H, W): scaled to cover it, the middle kept
-    channels: int|None = None, # 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; default: 1 if all images are stored as grey, else 3
-    root: str|Path|None = None, # where downloaded sets are kept; default: `~/.cache/gan_nb`
-    on_error: str = 'raise', # 'raise': refuse a source with unreadable images, naming them; 'skip': leave them out with a warning
-    stream: bool|None = None, # True: decode images as they are needed; default: only if they do not fit in half of the free memory
-    flip: bool = False, # add the mirror image of each
+    source: str|Path, # 'digits', 'mnist', 'fashion_mnist', 'cifar10', 'ring' or 'grid'; or a folder or a zip of images (of `train` beside `test` or `val`, only `train`)
+    size: int|tuple = 32, # images only: pixels, or (H, W); scaled to cover it, the middle kept
+    channels: int|None = None, # images only: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; default: 1 if all images are stored as grey, else 3
+    root: str|Path|None = None, # downloaded sets only: where they are kept; default: `~/.cache/gan_nb`
+    on_error: str = 'raise', # files only. 'raise': refuse a source with unreadable images, naming them; 'skip': leave them out with a warning
+    stream: bool|None = None, # files only. True: decode images as they are needed; default: only if they do not fit in half of the free memory
+    flip: bool = False, # images only: add the mirror image of each
     **kw # for 'ring' and 'grid': their arguments
 ) -> ImageData|ImageStream|Mixture: # its `config` holds the arguments that make it again
     "Load images, or points of the plane, by name, from a folder or from a zip"

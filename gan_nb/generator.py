@@ -71,11 +71,11 @@ def _pyramid(size, channels, width):
         shapes.append((width*min(2**(len(shapes)-1), 8), h, w))
     return shapes
 
-# %% ../nbs/02_generator.ipynb #c95432fd
+# %% ../nbs/02_generator.ipynb #a085f128
 def init_dcgan(
     net: nn.Module # changed in place
 ) -> nn.Module: # the same network
-    "Draw weights from N(0, 0.02) and the scales of norms from N(1, 0.02), and set biases to 0"
+    "Draw weights around 0 and the scales of norms around 1, with standard deviation 0.02, and set biases to 0"
     for name, p in net.named_parameters():
         if name.endswith('bias'): nn.init.zeros_(p)
         else: nn.init.normal_(p, float(p.ndim == 1), .02)               # of one dimension: the scale of a norm

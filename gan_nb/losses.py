@@ -61,27 +61,27 @@ def g(self:AdversarialLoss,
     real, fake = _logits(real_logits, fake_logits)
     return self._g(fake, real).mean()
 
-# %% ../nbs/04_losses.ipynb #09d174e6
+# %% ../nbs/04_losses.ipynb #a4c1a08b
 minimax = AdversarialLoss('minimax', d=lambda real, fake: softplus(-real) + softplus(fake), g=lambda fake: -softplus(fake))
 
-# %% ../nbs/04_losses.ipynb #4fb57bf5
+# %% ../nbs/04_losses.ipynb #ef9417a8
 nonsaturating = AdversarialLoss('nonsaturating', d=lambda real, fake: softplus(-real) + softplus(fake), g=lambda fake: softplus(-fake))
 
-# %% ../nbs/04_losses.ipynb #db94adf8
+# %% ../nbs/04_losses.ipynb #0649ae7a
 lsgan = AdversarialLoss('lsgan', d=lambda real, fake: ((real - 1)**2 + fake**2)/2, g=lambda fake: (fake - 1)**2/2)
 
-# %% ../nbs/04_losses.ipynb #49fabfbe
+# %% ../nbs/04_losses.ipynb #b5848843
 wasserstein = AdversarialLoss('wasserstein', d=lambda real, fake: fake - real, g=lambda fake: -fake)
 
-# %% ../nbs/04_losses.ipynb #2420bdb4
+# %% ../nbs/04_losses.ipynb #ee555e90
 hinge = AdversarialLoss('hinge', d=lambda real, fake: relu(1 - real) + relu(1 + fake), g=lambda fake: -fake)
 
-# %% ../nbs/04_losses.ipynb #e4d86909
+# %% ../nbs/04_losses.ipynb #00aedcbb
 rpgan = AdversarialLoss('rpgan', d=lambda real, fake: softplus(fake - real), g=lambda fake, real: softplus(real - fake), relativistic=True)
 
-# %% ../nbs/04_losses.ipynb #3e35312a
+# %% ../nbs/04_losses.ipynb #fcca45ff
 ragan = AdversarialLoss('ragan', relativistic=True, d=lambda real, fake: softplus(fake.mean() - real) + softplus(fake - real.mean()),
                         g=lambda fake, real: softplus(real.mean() - fake) + softplus(real - fake.mean()))
 
-# %% ../nbs/04_losses.ipynb #11d96e87
+# %% ../nbs/04_losses.ipynb #603bd2a4
 losses = {l.name: l for l in (minimax, nonsaturating, lsgan, wasserstein, hinge, rpgan, ragan)}

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from torch import nn
 from .losses import _wide
 
-# %% ../nbs/05_penalties.ipynb #4a70b726
+# %% ../nbs/05_penalties.ipynb #93d1a9cf
 def _between(real, fake, generator):
     "A point on the segment between the n-th real and the n-th fake, uniformly"
     if real.shape != fake.shape: raise ValueError(f"at='between' pairs reals with fakes: got shapes {tuple(real.shape)} and {tuple(fake.shape)}")
@@ -31,6 +31,7 @@ def _around(real, fake, generator):
     return real + .5*real.std(correction=0)*noise
 
 _where = dict(real=lambda real, fake, generator: real, fake=lambda real, fake, generator: fake, between=_between, around=_around)
+_needs = dict(real=['real'], fake=['fake'], between=['real', 'fake'], around=['real'])
 
 # %% ../nbs/05_penalties.ipynb #c8d19902
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def config(self:GradientPenalty) -> dict: # ready for JSON
     "The fields, from which `GradientPenalty(**config)` builds an equal penalty"
     return asdict(self)
 
-# %% ../nbs/05_penalties.ipynb #8a5fb8a8
+# %% ../nbs/05_penalties.ipynb #fcf0cc25
 @patch
 def points(self:GradientPenalty,
     real: torch.Tensor|None, # (B, ...); not looked at, and may be None, at 'fake'
@@ -63,19 +64,20 @@ def points(self:GradientPenalty,
     generator: torch.Generator|None = None # draws the random numbers, on the same device as the points
 ) -> torch.Tensor: # (B, ...) float32 or wider, detached, requires grad
     "Choose the points at which the slope is measured"
+    for name in _needs[self.at]:
+        if dict(real=real, fake=fake)[name] is None: raise ValueError(f'at={self.at!r} needs {name}, got None')
     real, fake = (x if x is None else _wide(x.detach()) for x in (real, fake))
     return _where[self.at](real, fake, generator).requires_grad_()
 
-# %% ../nbs/05_penalties.ipynb #b48f0bad
+# %% ../nbs/05_penalties.ipynb #9f18b9e3
 @patch
 def value(self:GradientPenalty,
     logits: torch.Tensor, # (B,), what D returned at `x`
-    x: torch.Tensor, # (B, ...), from `points`
-    scale: float|torch.Tensor = 1. # for float16: multiplies the logits before the gradient and is divided out of it
+    x: torch.Tensor # (B, ...), from `points`
 ) -> torch.Tensor: # scalar, float32 or wider: every * weight * the mean over the batch
     "Compute the price of the slopes at `x`"
-    slope, = torch.autograd.grad(scale*logits.sum(), x, create_graph=True)
-    slope = slope.flatten(1)/scale                                                   # (B, n)
+    slope, = torch.autograd.grad(logits.sum(), x, create_graph=True)
+    slope = slope.flatten(1)                                                         # (B, n)
     if self.target == 0: return self.every*self.weight*slope.square().sum(1).mean()
     excess = torch.linalg.vector_norm(slope, dim=1) - self.target                     # (B,)
     return self.every*self.weight*(excess.clamp(min=0) if self.one_sided else excess).square().mean()

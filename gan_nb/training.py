@@ -9,9 +9,9 @@ Docs: https://gan-nb.github.io/gan_nb/training.html.md"""
 # %% auto #0
 __all__ = ['Schedule', 'cosine', 'linear', 'Trainer', 'Callback', 'TrainingError', 'Progress', 'Recorder', 'SampleGrid']
 
-# %% ../nbs/06_training.ipynb #39387d7e
+# %% ../nbs/06_training.ipynb #d867823a
 import inspect, math, os, signal, sys, threading, time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,8 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
-from .core import default_device, latents, save_images, show_curves, show_images, to_image
+from .core import latents, save_images, show_curves, show_images, to_image
+from .data import _device
 from .losses import AdversarialLoss
 from .penalties import clip_weights
 
@@ -40,6 +41,15 @@ class _Still:
         for m in self.spectral: m.train(free)
     def __enter__(self): self._set(False)
     def __exit__(self, *_): self._set(True)
+
+# %% ../nbs/06_training.ipynb #82eb3dbe
+def _usable(device):
+    "`device`, or the default one; ValueError if it is not to be had here"
+    try:
+        d = _device(device)
+        torch.empty(0, device=d)
+    except (RuntimeError, AssertionError) as e: raise ValueError(f'device {str(device)!r}: not to be had here; cpu always is') from e
+    return d
 
 # %% ../nbs/06_training.ipynb #44adb1bc
 def _has_bf16(device):
@@ -87,7 +97,7 @@ def linear(
     "A straight line from 1 to `to`"
     return Schedule('linear', to)
 
-# %% ../nbs/06_training.ipynb #120d5cdb
+# %% ../nbs/06_training.ipynb #4912ed09
 class Trainer:
     "Plays a generator and a discriminator against each other on a data set"
     def __init__(self,
@@ -108,7 +118,7 @@ class Trainer:
         precision: str = 'auto', # 'fp32', 'bf16', or 'auto': bf16 where the hardware has it
         seed: int = 0 # of the batches, the latents and the penalties' points
     ):
-        self.device = torch.device(device or default_device())
+        self.device = _usable(device)
         self.dtype = _autocast_dtype(self.device, precision)
         for name, n in dict(batch_size=batch_size, n_critic=n_critic).items():
             if n < 1: raise ValueError(f'{name} must be at least 1, got {n}')
