@@ -144,7 +144,7 @@ def _restore(t, tensors, numbers):
     else: t.generator.manual_seed(t.seed + t.steps_done)      # another kind of device has another kind of generator
     if t.device.type == 'cuda' and 'cuda' in tensors['random']: torch.cuda.set_rng_state(tensors['random']['cuda'], t.device)
 
-# %% ../nbs/09_checkpoint.ipynb #40212c49
+# %% ../nbs/09_checkpoint.ipynb #680f53ca
 _format = 1
 
 def _flush(path):
@@ -159,6 +159,8 @@ def _digest(path):
     with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest() if hasattr(hashlib, 'file_digest') else hashlib.sha256(f.read()).hexdigest()
 
 def _dump(x): return (json.dumps(x, indent=1) + '\n').encode()
+
+def _name(t): return f'step_{t.steps_done:08}'
 
 # %% ../nbs/09_checkpoint.ipynb #975f4a58
 def _write_checkpoint(t, folder):
@@ -187,7 +189,7 @@ def _config(t, notes):
     versions = dict(gan_nb=gan_nb.__version__, torch=str(torch.__version__), python=platform.python_version())
     return dict(format=_format, **(notes or {}), data=t.data.config, trainer=describe(t), versions=versions, machine=_machine(t.device))
 
-# %% ../nbs/09_checkpoint.ipynb #9f08cc04
+# %% ../nbs/09_checkpoint.ipynb #3e2f53ba
 def save_run(
     trainer: Trainer, # at the end of a step
     path: str|Path, # the run folder, made if missing
@@ -196,7 +198,7 @@ def save_run(
 ) -> Path: # the checkpoint's folder
     "Write a run folder, or a further checkpoint into it, atomically; CheckpointError if it cannot be written"
     path = Path(path)
-    target, tmp = path/'checkpoints'/f'step_{trainer.steps_done:08}', None
+    target, tmp = path/'checkpoints'/_name(trainer), None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         config = _dump(_config(trainer, notes))
@@ -208,6 +210,7 @@ def save_run(
         if tmp: shutil.rmtree(tmp, ignore_errors=True)
         raise CheckpointError(f'{target}: cannot be written ({getattr(e, "strerror", None) or e})') from e
     for old in checkpoints(path)[:-keep]: shutil.rmtree(old, ignore_errors=True)
+    trainer.run = path.resolve()
     return target
 
 # %% ../nbs/09_checkpoint.ipynb #6dc96e9b
@@ -255,7 +258,7 @@ def _pick(path, step):
     if step not in found: raise CheckpointError(f'{path}: no checkpoint at step {step}, there are {sorted(found)}')
     return found[step]
 
-# %% ../nbs/09_checkpoint.ipynb #f84f8653
+# %% ../nbs/09_checkpoint.ipynb #bfa7adf5
 def load_run(
     path: str|Path, # a run folder
     device = None, # default: `default_device()`
@@ -271,6 +274,7 @@ def load_run(
         trainer = assemble(config['trainer'], data, device=device, **own)
         if data is None: trainer.data.config = config['data']
         _restore(trainer, tensors, state)
+        trainer.run = Path(path).resolve()
     except CheckpointError as e: raise CheckpointError(f'{e}{_offer(path, folder)}') from e
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, SafetensorError) as e:
         raise CheckpointError(f'{folder}: does not fit its config.json ({str(e).splitlines()[0]})') from e
@@ -282,7 +286,7 @@ def _offer(path, folder):
     older = [p for p in checkpoints(path) if p.name < folder.name]
     return f'; the one before it: load_run(..., step={int(older[-1].name[5:])})' if older else ''
 
-# %% ../nbs/09_checkpoint.ipynb #2320fcb7
+# %% ../nbs/09_checkpoint.ipynb #fb1db826
 class Checkpoint(Callback):
     "Saves the run every so many steps and at its end, and logs to `log.jsonl`"
     def __init__(self,
@@ -293,15 +297,20 @@ class Checkpoint(Callback):
     ):
         if every < 1 or keep < 1: raise ValueError(f'every and keep must be at least 1, got {every} and {keep}')
         self.path, self.every, self.keep, self.notes = Path(path), every, keep, notes
-    def save(self, trainer): save_run(trainer, self.path, keep=self.keep, notes=self.notes)
+    def save(self, trainer):
+        if (last := checkpoints(self.path)[-1:]) and last[0].name == _name(trainer): return      # it is there already
+        trainer.check()
+        save_run(trainer, self.path, keep=self.keep, notes=self.notes)
     def before_fit(self, trainer):
-        if not checkpoints(self.path): self.save(trainer)
-        self._forget(trainer.steps_done)
+        if checkpoints(self.path) and trainer.run != self.path.resolve():
+            raise CheckpointError(f'{self.path}: holds another run; choose another folder, or go on with that run: load_run({str(self.path)!r}, data=...)')
+        self._forget(trainer)
+        self.save(trainer)
     def after_step(self, trainer):
         if trainer.steps_done % self.every == 0: self.save(trainer)
     def after_fit(self, trainer): self.save(trainer)
 
-# %% ../nbs/09_checkpoint.ipynb #bfffa73f
+# %% ../nbs/09_checkpoint.ipynb #ee8d017a
 @patch
 def after_log(self: Checkpoint, trainer, record):
     "Append one whole line to log.jsonl"
@@ -310,10 +319,12 @@ def after_log(self: Checkpoint, trainer, record):
     except OSError as e: raise CheckpointError(f'{self.path/"log.jsonl"}: cannot be written ({e.strerror})') from e
 
 @patch
-def _forget(self: Checkpoint, step):
-    "Drop lines of log.jsonl that lie beyond `step`, and a broken last one"
+def _forget(self: Checkpoint, trainer):
+    "Drop checkpoints and lines of log.jsonl that lie beyond the trainer's step, and a broken last line"
+    for p in checkpoints(self.path):
+        if p.name > _name(trainer): shutil.rmtree(p)
     log = self.path/'log.jsonl'
     if not log.exists(): return
     lines = log.read_bytes().splitlines(keepends=True)
-    kept = [l for l in lines if l.endswith(b'\n') and json.loads(l)['step'] <= step]
+    kept = [l for l in lines if l.endswith(b'\n') and json.loads(l)['step'] <= trainer.steps_done]
     if kept != lines: _write_atomic(log, b''.join(kept))

@@ -78,11 +78,13 @@ def _no_remains(out):
             if out.parent.name == 'runs' and out.parent.exists() and not any(out.parent.iterdir()): out.parent.rmdir()
         raise
 
-# %% ../nbs/11_cli.ipynb #d0b1701b
+# %% ../nbs/11_cli.ipynb #4a14b6c1
 def _save_samples(trainer, path, n=64, seed=0):
     "Write `n` samples as a picture: a grid of images, or points over the modes of their mixture"
     x = trainer.sample(n, seed=seed)
-    if x.ndim == 4: return save_images(x, path)
+    if x.ndim == 4:
+        k = max(1, 64//max(x.shape[-2:]))                               # a thumbnail of 16 pixels is hard to judge
+        return save_images(x.repeat_interleave(k, 2).repeat_interleave(k, 3), path)
     fig = Figure(figsize=(4, 4))
     show_points(x, getattr(trainer.data, 'modes', None), ax=fig.subplots())
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,8 @@ Docs: https://gan-nb.github.io/gan_nb/data.html.md"""
 # %% auto #0
 __all__ = ['Mixture', 'ring', 'grid', 'ImageData', 'digits', 'DataError', 'ImageStream', 'load_data']
 
-# %% ../nbs/01_data.ipynb #7433f68e
-import difflib, itertools, math, os, warnings, zipfile
+# %% ../nbs/01_data.ipynb #a3e00485
+import difflib, itertools, math, os, signal, warnings, zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -413,7 +413,10 @@ def __getitem__(self:ImageStream, rows):
     x, rows = torch.from_numpy(np.stack(x)), torch.tensor(rows)
     return _mirror(x, rows >= n) if self.flip else x, None if self.labels is None else self.labels[rows % n]
 
-# %% ../nbs/01_data.ipynb #63a867a4
+# %% ../nbs/01_data.ipynb #08828e59
+def _leave_interrupts(worker): signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+# %% ../nbs/01_data.ipynb #0f108e94
 @patch
 def batches(self:ImageStream,
     batch_size: int, # images in a batch
@@ -424,7 +427,8 @@ def batches(self:ImageStream,
     device = _device(device)
     def start(position):
         rows = (r.tolist() for r in _order(len(self), batch_size, seed, position))
-        loader = DataLoader(self, sampler=rows, batch_size=None, num_workers=self.workers, pin_memory=device.type == 'cuda', generator=torch.Generator())
+        loader = DataLoader(self, sampler=rows, batch_size=None, num_workers=self.workers, pin_memory=device.type == 'cuda', generator=torch.Generator(),
+                            worker_init_fn=_leave_interrupts)
         for got in loader:
             if isinstance(got, DataError): raise got
             yield _ready(*got, device)

@@ -134,7 +134,7 @@ class Trainer:
         self.opt_factories = tuple(o or partial(torch.optim.Adam, lr=2e-4, betas=(.5, .99)) for o in (opt_G, opt_D))
         self._setup()
 
-# %% ../nbs/06_training.ipynb #0d7c24f1
+# %% ../nbs/06_training.ipynb #d42919fc
 @patch
 def _setup(self: Trainer):
     "What follows from the arguments: optimizers, generators, counters, the averaged generator"
@@ -145,19 +145,20 @@ def _setup(self: Trainer):
     self.G_ema = AveragedModel(self.G, multi_avg_fn=self._average, use_buffers=True).eval() if self.ema else None
     self.steps_done, self.total_steps, self.d_updates = 0, 0, 0
     self._pending, self._stop = [], None
+    self.run = None                                                   # the folder it was saved to or loaded from
     self.penalty_names = []
     for p in self.penalties:
         same = self.penalty_names.count(f'penalty_{p.at}')
         self.penalty_names.append(f'penalty_{p.at}' + (f'_{same + 1}' if same else ''))
 
-# %% ../nbs/06_training.ipynb #461469e1
+# %% ../nbs/06_training.ipynb #6dc6eb2e
 @patch
 def factor(self: Trainer,
     name: str # 'lr', 'penalty' or 'ema'
 ) -> float: # 1 where nothing is scheduled
     "The scheduled factor at this step"
     if name not in self.schedules: return 1.
-    return self.schedules[name](self.steps_done/max(self.total_steps - 1, 1))
+    return self.schedules[name](self.steps_done/(self.total_steps - 1) if self.total_steps > 1 else 0.)
 
 @patch
 def _autocast(self: Trainer): return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
@@ -279,22 +280,34 @@ class Callback:
 class TrainingError(Exception):
     "A run cannot go on: which term, at which step, and what to do"
 
-# %% ../nbs/06_training.ipynb #c528a381
+# %% ../nbs/06_training.ipynb #3495fe11
 @patch
-def _read(self: Trainer):
-    "Fetch the pending terms in one transfer: their means as a record; TrainingError at the first non-finite one"
-    rows, self._pending = self._pending, []
-    if not rows: return None
-    flat = iter(torch.stack([v.float() for _, terms in rows for v in terms.values()]).tolist())
-    rows = [(s, {k: next(flat) for k in terms}) for s, terms in rows]
+def _fetch(self: Trainer):
+    "The pending terms as (step, {term: float}) in one transfer; TrainingError at the first that is not finite"
+    if not self._pending: return []
+    flat = iter(torch.stack([v.float() for _, terms in self._pending for v in terms.values()]).tolist())
+    rows = [(s, {k: next(flat) for k in terms}) for s, terms in self._pending]
     for s, terms in rows:
         for k, v in terms.items():
             if not math.isfinite(v): raise TrainingError(f'{k} became {v} at step {s}; lower the learning rate or raise the penalty')
+    return rows
+
+def _means(rows):
+    "Rows of `_fetch` as one record: the last step, and the mean of each term over the steps that have it"
     record = dict(step=rows[-1][0] + 1)
     for k in dict.fromkeys(k for _, terms in rows for k in terms):
         values = [terms[k] for _, terms in rows if k in terms]
         record[k] = sum(values)/len(values)
     return record
+
+# %% ../nbs/06_training.ipynb #cdbdf2ec
+@patch
+def check(self: Trainer) -> None:
+    "Raise TrainingError if a loss since the last reading, or a weight, is not finite"
+    self._fetch()
+    for name, net in dict(G=self.G, D=self.D).items():
+        if not all(torch.isfinite(p).all() for p in net.parameters()):
+            raise TrainingError(f'a weight of {name} is not finite after step {self.steps_done - 1}; lower the learning rate or raise the penalty')
 
 # %% ../nbs/06_training.ipynb #ea2f548f
 @contextmanager
@@ -320,7 +333,7 @@ def stop(self: Trainer,
     "Ask a running `fit` to end after the step in progress"
     self._stop = reason or True
 
-# %% ../nbs/06_training.ipynb #91c69c44
+# %% ../nbs/06_training.ipynb #c6b1cb7b
 @patch
 def fit(self: Trainer,
     steps: int, # how many more
@@ -351,9 +364,9 @@ def _one(self: Trainer, cbs, log_every):
 
 @patch
 def _log(self: Trainer, cbs):
-    record = self._read()
-    if record:
-        for cb in cbs: cb.after_log(self, record)
+    rows, self._pending = self._fetch(), []
+    if rows:
+        for cb in cbs: cb.after_log(self, _means(rows))
 
 # %% ../nbs/06_training.ipynb #791a6d25
 class Progress(Callback):
@@ -386,22 +399,22 @@ def show(self: Recorder,
     rows = lambda k: [r for r in self.rows if k in r]
     show_curves({k: ([r['step'] for r in rows(k)], [r[k] for r in rows(k)]) for k in keys}, ylabel='loss', ax=ax)
 
-# %% ../nbs/06_training.ipynb #56abb45f
+# %% ../nbs/06_training.ipynb #03b3d917
 class SampleGrid(Callback):
-    "Draws the same latents every so many steps; keeps the pictures, and writes them to a folder if asked"
+    "Draws the same latents every so many steps; keeps the pictures, or writes them to a folder"
     def __init__(self,
         every: int = 250, # steps
         n: int = 64, # samples in a grid
         seed: int = 0, # of the latents
-        folder: str|Path|None = None # writes step_*.png there
+        folder: str|Path|None = None # write step_*.png there, and keep nothing in memory
     ):
         if every < 1 or n < 1: raise ValueError(f'every and n must be at least 1, got {every} and {n}')
         self.every, self.n, self.seed, self.folder, self.grids = every, n, seed, folder and Path(folder), []
     def after_step(self, trainer):
         if trainer.steps_done % self.every: return
         x = trainer.sample(self.n, seed=self.seed)
-        self.grids.append((trainer.steps_done, to_image(x) if x.ndim == 4 else x.cpu()))
-        if self.folder and x.ndim == 4: save_images(x, self.folder/f'step_{trainer.steps_done:08}.png')
+        if not self.folder: self.grids.append((trainer.steps_done, to_image(x) if x.ndim == 4 else x.cpu()))
+        elif x.ndim == 4: save_images(x, self.folder/f'step_{trainer.steps_done:08}.png')
 
 # %% ../nbs/06_training.ipynb #81930a93
 @patch
