@@ -9,8 +9,8 @@ Docs: https://gan-nb.github.io/gan_nb/checkpoint.html.md"""
 # %% auto #0
 __all__ = ['CheckpointError', 'describe', 'assemble', 'save_run', 'checkpoints', 'read_config', 'load_run', 'Checkpoint']
 
-# %% ../nbs/09_checkpoint.ipynb #559cacb9
-import hashlib, inspect, json, os, platform, shutil, tempfile
+# %% ../nbs/09_checkpoint.ipynb #f56eecd8
+import hashlib, json, os, platform, secrets, shutil
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from .generator import DCGANGenerator, MLPGenerator
 from .discriminator import DCGANDiscriminator, MLPDiscriminator
 from .losses import losses
 from .penalties import GradientPenalty
-from .training import Callback, Schedule, Trainer, TrainingError
+from .training import Callback, Schedule, Trainer, TrainingError, _usable
 
 # %% ../nbs/09_checkpoint.ipynb #a01efe68
 class CheckpointError(Exception):
@@ -118,7 +118,7 @@ def _join(tensors, rest):
         state.setdefault(int(i), {})[k] = v
     return dict(state=state, param_groups=[{k: tuple(v) if k == 'betas' else v for k, v in g.items()} for g in rest['param_groups']])
 
-# %% ../nbs/09_checkpoint.ipynb #aa53f094
+# %% ../nbs/09_checkpoint.ipynb #46a2a257
 def _tensors(t):
     "All tensors of trainer `t`, by file"
     nets = dict(G=t.G.state_dict(), D=t.D.state_dict()) | (dict(G_ema=t.G_ema.state_dict()) if t.G_ema is not None else {})
@@ -132,11 +132,18 @@ def _numbers(t):
     return dict(steps_done=t.steps_done, total_steps=t.total_steps, d_updates=t.d_updates, position=t.batches.position,
                 device=t.device.type, optimizers={k: _split(getattr(t, k).state_dict())[1] for k in ('opt_G', 'opt_D')})
 
+def _restore_optimizer(opt, state):
+    "Load a state; each moment lies in memory as its weight does, for fused kernels walk both side by side"
+    opt.load_state_dict(state)
+    for p, s in opt.state.items():
+        for k, v in s.items():
+            if torch.is_tensor(v) and v.shape == p.shape: s[k] = torch.empty_like(p).copy_(v)
+
 def _restore(t, tensors, numbers):
     "Bring trainer `t` to a saved state"
     t.G.load_state_dict(tensors['G']); t.D.load_state_dict(tensors['D'])
     if t.G_ema is not None: t.G_ema.load_state_dict(tensors['G_ema'])
-    for k in ('opt_G', 'opt_D'): getattr(t, k).load_state_dict(_join(tensors[k], numbers['optimizers'][k]))
+    for k in ('opt_G', 'opt_D'): _restore_optimizer(getattr(t, k), _join(tensors[k], numbers['optimizers'][k]))
     t.steps_done, t.total_steps, t.d_updates = (numbers[k] for k in ('steps_done', 'total_steps', 'd_updates'))
     t.batches.position = numbers['position']
     torch.set_rng_state(tensors['random']['cpu'])
@@ -162,7 +169,7 @@ def _dump(x): return (json.dumps(x, indent=1) + '\n').encode()
 
 def _name(t): return f'step_{t.steps_done:08}'
 
-# %% ../nbs/09_checkpoint.ipynb #975f4a58
+# %% ../nbs/09_checkpoint.ipynb #07d1357e
 def _write_checkpoint(t, folder):
     "Fill `folder` with the state of trainer `t`"
     for name, tensors in _tensors(t).items():
@@ -174,9 +181,10 @@ def _write_checkpoint(t, folder):
 def _publish(tmp, path):
     "Move the finished folder `tmp` to `path` in one rename, away with an older one of the same name"
     old = path.with_name(f'.old_{path.name}')
+    shutil.rmtree(old, ignore_errors=True)
     if path.exists(): os.replace(path, old)
     os.replace(tmp, path)
-    _flush(path.parent)
+    for folder in (path.parent, path.parent.parent): _flush(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 # %% ../nbs/09_checkpoint.ipynb #8c62f14f
@@ -189,7 +197,7 @@ def _config(t, notes):
     versions = dict(gan_nb=gan_nb.__version__, torch=str(torch.__version__), python=platform.python_version())
     return dict(format=_format, **(notes or {}), data=t.data.config, trainer=describe(t), versions=versions, machine=_machine(t.device))
 
-# %% ../nbs/09_checkpoint.ipynb #3e2f53ba
+# %% ../nbs/09_checkpoint.ipynb #2f4f1b1f
 def save_run(
     trainer: Trainer, # at the end of a step
     path: str|Path, # the run folder, made if missing
@@ -198,18 +206,18 @@ def save_run(
 ) -> Path: # the checkpoint's folder
     "Write a run folder, or a further checkpoint into it, atomically; CheckpointError if it cannot be written"
     path = Path(path)
-    target, tmp = path/'checkpoints'/_name(trainer), None
+    target = path/'checkpoints'/_name(trainer)
+    tmp = target.with_name(f'.tmp_{secrets.token_hex(4)}')
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        config = _dump(_config(trainer, notes))
-        if not (path/'config.json').exists(): _write_atomic(path/'config.json', config)
-        tmp = Path(tempfile.mkdtemp(prefix='.tmp_', dir=target.parent))
+        tmp.mkdir(parents=True)
+        if not (path/'config.json').exists(): _write_atomic(path/'config.json', _dump(_config(trainer, notes)))
         _write_checkpoint(trainer, tmp)
         _publish(tmp, target)
-    except (OSError, SafetensorError) as e:
-        if tmp: shutil.rmtree(tmp, ignore_errors=True)
+    except (OSError, SafetensorError, RuntimeError) as e:
         raise CheckpointError(f'{target}: cannot be written ({getattr(e, "strerror", None) or e})') from e
-    for old in checkpoints(path)[:-keep]: shutil.rmtree(old, ignore_errors=True)
+    finally: shutil.rmtree(tmp, ignore_errors=True)
+    others = [c for c in checkpoints(path) if c != target]
+    for old in others[:max(0, len(others) - keep + 1)]: shutil.rmtree(old, ignore_errors=True)
     trainer.run = path.resolve()
     return target
 
@@ -229,7 +237,7 @@ def _read_json(path):
     if x['format'] > _format: raise CheckpointError(f'{path}: format {x["format"]} is newer than this gan_nb, which reads up to {_format}; upgrade it')
     return x
 
-# %% ../nbs/09_checkpoint.ipynb #c2f61583
+# %% ../nbs/09_checkpoint.ipynb #efe25b49
 def read_config(
     path: str|Path # a run folder
 ) -> dict: # `data`, `trainer`, `versions`, `machine` and the notes of `save_run`
@@ -237,7 +245,9 @@ def read_config(
     path = Path(path)
     if not path.is_dir(): raise CheckpointError(f'{path}: no such run folder')
     if not (path/'config.json').is_file(): raise CheckpointError(f'{path}: not a run folder, it has no config.json')
-    return _read_json(path/'config.json')
+    config = _read_json(path/'config.json')
+    if not all(isinstance(config.get(k), dict) for k in ('data', 'trainer')): raise CheckpointError(f'{path/"config.json"}: not written by gan_nb')
+    return config
 
 # %% ../nbs/09_checkpoint.ipynb #90c192bb
 def _load_tensors(folder, state):
@@ -258,7 +268,7 @@ def _pick(path, step):
     if step not in found: raise CheckpointError(f'{path}: no checkpoint at step {step}, there are {sorted(found)}')
     return found[step]
 
-# %% ../nbs/09_checkpoint.ipynb #bfa7adf5
+# %% ../nbs/09_checkpoint.ipynb #affa4298
 def load_run(
     path: str|Path, # a run folder
     device = None, # default: `default_device()`
@@ -267,17 +277,18 @@ def load_run(
     **own # what is not one of gan_nb's own parts: generator=..., discriminator=..., loss=...
 ) -> Trainer: # as it was when it was saved
     "Load a run; the next steps are those the saved one would have made. CheckpointError if it cannot be"
-    config, folder = read_config(path), _pick(path, step)
+    config, folder, device = read_config(path), _pick(path, step), _usable(device)
+    try: trainer = assemble(config['trainer'], data, device=device, **own)
+    except (KeyError, TypeError, ValueError, AttributeError) as e: raise CheckpointError(f'{path}: {e}') from e
     try:
         state = _read_json(folder/'state.json')
         tensors = _load_tensors(folder, state)
-        trainer = assemble(config['trainer'], data, device=device, **own)
         if data is None: trainer.data.config = config['data']
         _restore(trainer, tensors, state)
         trainer.run = Path(path).resolve()
     except CheckpointError as e: raise CheckpointError(f'{e}{_offer(path, folder)}') from e
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, SafetensorError) as e:
-        raise CheckpointError(f'{folder}: does not fit its config.json ({str(e).splitlines()[0]})') from e
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OSError, SafetensorError) as e:
+        raise CheckpointError(f'{folder}: does not fit its config.json ({(str(e) or type(e).__name__).splitlines()[0]})') from e
     return trainer
 
 # %% ../nbs/09_checkpoint.ipynb #47e1e2a4
@@ -286,7 +297,7 @@ def _offer(path, folder):
     older = [p for p in checkpoints(path) if p.name < folder.name]
     return f'; the one before it: load_run(..., step={int(older[-1].name[5:])})' if older else ''
 
-# %% ../nbs/09_checkpoint.ipynb #fb1db826
+# %% ../nbs/09_checkpoint.ipynb #865c2f27
 class Checkpoint(Callback):
     "Saves the run every so many steps and at its end, and logs to `log.jsonl`"
     def __init__(self,
@@ -309,22 +320,32 @@ class Checkpoint(Callback):
     def after_step(self, trainer):
         if trainer.steps_done % self.every == 0: self.save(trainer)
     def after_fit(self, trainer): self.save(trainer)
+    def on_error(self, trainer, error):
+        if isinstance(error, TrainingError) and (kept := checkpoints(self.path)): error.args = (f'{error}. The last good checkpoint is {kept[-1]}',)
 
-# %% ../nbs/09_checkpoint.ipynb #ee8d017a
+# %% ../nbs/09_checkpoint.ipynb #cccbc7a2
 @patch
 def after_log(self: Checkpoint, trainer, record):
     "Append one whole line to log.jsonl"
     try:
-        with open(self.path/'log.jsonl', 'ab', buffering=0) as f: f.write((json.dumps(record) + '\n').encode())
+        line = (json.dumps(record) + '\n').encode()
+        with open(self.path/'log.jsonl', 'ab', buffering=0) as f:
+            if f.write(line) != len(line): raise OSError(28, 'No space left on device')
     except OSError as e: raise CheckpointError(f'{self.path/"log.jsonl"}: cannot be written ({e.strerror})') from e
+
+def _step_of(line):
+    "The step that a line of log.jsonl tells of; infinity for half a line"
+    try: return json.loads(line)['step'] if line.endswith(b'\n') else float('inf')
+    except (ValueError, KeyError, TypeError): return float('inf')
 
 @patch
 def _forget(self: Checkpoint, trainer):
     "Drop checkpoints and lines of log.jsonl that lie beyond the trainer's step, and a broken last line"
     for p in checkpoints(self.path):
         if p.name > _name(trainer): shutil.rmtree(p)
+    for p in (self.path/'checkpoints').glob('.*'): shutil.rmtree(p)             # what a kill left behind
     log = self.path/'log.jsonl'
     if not log.exists(): return
     lines = log.read_bytes().splitlines(keepends=True)
-    kept = [l for l in lines if l.endswith(b'\n') and json.loads(l)['step'] <= trainer.steps_done]
+    kept = [l for l in lines if _step_of(l) <= trainer.steps_done]
     if kept != lines: _write_atomic(log, b''.join(kept))

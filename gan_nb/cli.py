@@ -9,8 +9,8 @@ Docs: https://gan-nb.github.io/gan_nb/cli.html.md"""
 # %% auto #0
 __all__ = ['gan_train', 'gan_sample']
 
-# %% ../nbs/11_cli.ipynb #f2c47af2
-import shutil, sys, warnings
+# %% ../nbs/11_cli.ipynb #033fdbcc
+import io, shlex, shutil, sys, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,12 +21,12 @@ from fastcore.script import call_parse, is_cli
 from matplotlib.figure import Figure
 
 from .checkpoint import Checkpoint, CheckpointError, checkpoints, load_run, read_config
-from .core import save_images, show_points
+from .core import _write_atomic, save_images, show_points
 from .data import DataError, load_data
 from .recipes import default_recipe, recipe as get_recipe
 from .training import Progress, SampleGrid, TrainingError
 
-# %% ../nbs/11_cli.ipynb #505706c2
+# %% ../nbs/11_cli.ipynb #c008530e
 class _BadArgument(Exception): "An argument that no run can be made of"
 
 @contextmanager
@@ -37,15 +37,19 @@ def _arguments():
 
 def _hint(message, *_): print(f'warning: {message}', file=sys.stderr)
 
+def _refuse(command, message):
+    print(f'{command.__name__}: {message}', file=sys.stderr)
+    raise SystemExit(2) from None
+
 @contextmanager
 def _one_line(command):
     "When `command` was called from a shell: print expected errors as one line and exit with status 2"
     if not is_cli(command): return (yield)
     warnings.showwarning = _hint
     try: yield
-    except (DataError, TrainingError, CheckpointError, _BadArgument, OSError) as e:
-        print(f'{command.__name__}: {e}', file=sys.stderr)
-        raise SystemExit(2) from e
+    except (DataError, TrainingError, CheckpointError, _BadArgument) as e: _refuse(command, e)
+    except OSError as e: _refuse(command, f'{e.filename}: {e.strerror}' if e.filename else e)
+    except torch.OutOfMemoryError: _refuse(command, 'out of memory; try a smaller --batch-size or --size')
     except KeyboardInterrupt:
         print(f'\n{command.__name__}: stopped', file=sys.stderr)
         raise SystemExit(130) from None
@@ -58,53 +62,61 @@ def _parse_size(text):
     if min(map(int, parts)) < 8: raise ValueError(f'size {text}: the smallest that works is 8')
     return int(parts[0]) if len(parts) == 1 else tuple(map(int, parts))
 
-# %% ../nbs/11_cli.ipynb #b46b987e
+# %% ../nbs/11_cli.ipynb #a68696ad
 def _run_folder(out, source, recipe):
-    "The folder of a new run: `out`, or the first free `runs/<source>-<recipe>`"
+    "Make the folder of a new run: `out`, or the first free `runs/<source>-<recipe>`"
     if out:
-        out = Path(out)
-        if out.exists() and (not out.is_dir() or any(out.iterdir())): raise CheckpointError(f'{out}: exists already; choose another --out, or go on with --resume {out}')
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise CheckpointError(f'{out}: exists already; choose another --out, or go on with --resume {shlex.quote(str(out))}')
+        out.mkdir(parents=True, exist_ok=True)
         return out
-    base = Path('runs')/f'{Path(str(source)).stem}-{recipe}'
-    return next(p for i in range(1, 10**6) if not (p := base if i == 1 else base.with_name(f'{base.name}-{i}')).exists())
+    base = f'{Path(source).resolve().stem}-{recipe}'
+    for i in range(1, 10**6):
+        path = Path('runs')/(base if i == 1 else f'{base}-{i}')
+        try: path.mkdir(parents=True)
+        except FileExistsError: continue          # also if another process was quicker
+        return path
 
 @contextmanager
-def _no_remains(out):
-    "Remove a new run folder that broke off before its first checkpoint was whole"
+def _no_remains(out, existed):
+    "Remove a new run that broke off before its first checkpoint was whole; a folder that `existed` stays, empty"
     try: yield
     except BaseException:
         if not checkpoints(out):
             shutil.rmtree(out, ignore_errors=True)
-            if out.parent.name == 'runs' and out.parent.exists() and not any(out.parent.iterdir()): out.parent.rmdir()
+            if existed: out.mkdir()
+            elif out.parent.name == 'runs' and not any(out.parent.iterdir()): out.parent.rmdir()
         raise
 
-# %% ../nbs/11_cli.ipynb #4a14b6c1
+# %% ../nbs/11_cli.ipynb #885d9ed9
 def _save_samples(trainer, path, n=64, seed=0):
     "Write `n` samples as a picture: a grid of images, or points over the modes of their mixture"
     x = trainer.sample(n, seed=seed)
-    if x.ndim == 4:
-        k = max(1, 64//max(x.shape[-2:]))                               # a thumbnail of 16 pixels is hard to judge
-        return save_images(x.repeat_interleave(k, 2).repeat_interleave(k, 3), path)
-    fig = Figure(figsize=(4, 4))
+    if x.ndim == 4: return save_images(x, path)
+    fig, buf = Figure(figsize=(4, 4)), io.BytesIO()
     show_points(x, getattr(trainer.data, 'modes', None), ax=fig.subplots())
+    fig.savefig(buf, dpi=100)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(path, dpi=100)
+    _write_atomic(path, buf.getvalue())
     return path
 
-# %% ../nbs/11_cli.ipynb #a8da0f27
+# %% ../nbs/11_cli.ipynb #c7271b59
 def _new_trainer(source, recipe, size, channels, batch_size, root, seed, device, precision, on_error):
     "Data and recipe, as a trainer and the recipe it was made from"
     with _arguments():
+        size = _parse_size(size or (16 if source == 'digits' else 32))
         if recipe: get_recipe(recipe)      # a wrong name is better known before the images are read
-        data = load_data(source, size=_parse_size(size or (16 if source == 'digits' else 32)), channels=channels, root=root, on_error=on_error)
+        data = load_data(source, size=size, channels=channels, root=root, on_error=on_error)
         r = get_recipe(recipe) if recipe else default_recipe(data.shape)
         if batch_size is not None: r = replace(r, batch_size=batch_size)
         return r.trainer(data, seed=seed, device=device, precision=precision), r
 
-def _old_trainer(run, device):
-    "The trainer of a run folder, with the data that its config.json names"
-    config = read_config(run)
-    with _arguments(): return load_run(run, device=device, data=load_data(**config['data']))
+def _old_trainer(run, step, device, source, root):
+    "The trainer of a run folder, with the data that its config.json names, or that lie elsewhere now"
+    config = read_config(run)['data'] | {k: v for k, v in dict(source=source, root=root).items() if v}
+    try:
+        with _arguments(): return load_run(run, step=step, device=device, data=load_data(**config))
+    except TypeError as e: raise CheckpointError(f'{run}: config.json does not say how its data is loaded ({e})') from e
 
 def _count(net): return f'{type(net).__name__} with {sum(p.numel() for p in net.parameters()):,} parameters'
 
@@ -113,55 +125,67 @@ def _announce(t, out):
     number = 'float32' if t.dtype is None else 'bfloat16'
     print(f'{t.data}\n{_count(t.G)}\n{_count(t.D)}\n{t.device} in {number}, {torch.get_num_threads()} threads; run folder {out}')
 
-# %% ../nbs/11_cli.ipynb #23d1ed73
+# %% ../nbs/11_cli.ipynb #b4316b47
 def _run(t, out, steps, notes, sample_every, save_every):
     "Train up to step `steps`; samples.png is written at the end, also after Ctrl-C or SIGTERM"
-    go_on = f'gan_train --resume {out}'
+    name = shlex.quote(str(out))
     cbs = [Checkpoint(out, every=save_every, notes=notes), SampleGrid(every=sample_every, folder=out/'samples'), Progress()]
     try: t.fit(steps - t.steps_done, cbs)
     except (KeyboardInterrupt, SystemExit):
         _save_samples(t, out/'samples.png')
-        print(f'\nstopped at step {t.steps_done} of {steps}; go on with\n  {go_on}')
+        print(f'\nstopped at step {t.steps_done} of {steps}; the newest checkpoint is {checkpoints(out)[-1].name}; go on with\n  gan_train --resume {name}')
         raise
-    except TrainingError as e: raise TrainingError(f'{e}. The last good checkpoint is {checkpoints(out)[-1]}') from e
-    print(f'{_save_samples(t, out/"samples.png")}  64 samples\n{out}  the run: config.json, log.jsonl, samples/, checkpoints/\n'
-          f'more samples: gan_sample {out} -n 64 --seed 1\nmore steps:   {go_on} --steps {2*steps}')
+    print(f'{_save_samples(t, out/"samples.png")}  64 samples\n{out}  the run: {", ".join(sorted(p.name for p in out.iterdir()))}\n'
+          f'more samples: gan_sample {name} -n 64 --seed 1\nmore steps:   gan_train --resume {name} --steps {2*steps}  (its schedules are stretched over them)')
 
-# %% ../nbs/11_cli.ipynb #664cc574
+# %% ../nbs/11_cli.ipynb #a8632fba
 @call_parse(pos=['source'])
 def gan_train(
-    source: str = 'digits', # what to learn: digits, mnist, fashion_mnist, cifar10, ring, grid, a folder of images, or a .zip of images
+    source: str = None, # what to learn: digits, mnist, fashion_mnist, cifar10, ring, grid, a folder of images, or a .zip of images (default: digits)
     Recipe: str = None, # gan, dcgan, lsgan, wgan, wgan_gp, dragan, r1, rpgan or rpgan_mlp (default: rpgan_mlp up to 256 pixels, rpgan above)
     size: str = None, # image size: 64, or 48x80 for height x width; at least 8 (default: 32, for the digits 16)
     channels: int = None, # 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (default: what the images have, without alpha)
     steps: int = None, # generator updates, in all (default: what the recipe says; with --resume: what was left)
     batch_size: int = None, # images in each update (default: what the recipe says)
     Out: Path = None, # the run folder, new or empty (default: runs/SOURCE-RECIPE)
-    resume: Path = None, # go on with this run folder; only --steps and --device go with it
+    resume: Path = None, # go on with this run folder; its settings stay, and its data is found by itself unless it has moved
+    step: int = None, # with --resume: the checkpoint to go on from (default: the newest)
     root: Path = None, # where torchvision's files of mnist, fashion_mnist and cifar10 lie (default: a cache folder)
-    on_error: str = 'raise', # what to do about images that cannot be read: raise, or skip
-    seed: int = 0, # the same seed on the same machine gives the same run
+    on_error: str = None, # what to do about images that cannot be read: raise, or skip (default: raise)
+    seed: int = None, # the same seed on the same machine gives the same run (default: 0)
     device: str = None, # cuda, mps or cpu (default: the fastest there is)
-    precision: str = 'auto', # fp32, bf16, or auto: bf16 where the hardware has it
+    precision: str = None, # fp32, bf16, or auto: bf16 where the hardware has it (default: auto)
     sample_every: int = 250, # steps between two pictures in samples/
     save_every: int = 500 # steps between two checkpoints
 ):
     "Train a GAN on images. Without arguments: on 1,797 scanned digits, in about two minutes on two cores. Ctrl-C saves and stops."
     with _one_line(gan_train):
-        if resume:
-            if source != 'digits' or Out or size or channels or batch_size: raise _BadArgument('with --resume only --steps and --device can be changed; the rest is in config.json')
-            out, notes, trainer = resume, None, _old_trainer(resume, device)
-            steps = trainer.total_steps if steps is None else steps
-            if steps <= trainer.steps_done: raise _BadArgument(f'{resume}: is at step {trainer.steps_done} already; give a larger --steps')
-        else:
-            trainer, r = _new_trainer(source, Recipe, size, channels, batch_size, root, seed, device, precision, on_error)
-            out, notes, steps = _run_folder(Out, source, r.name), dict(recipe=asdict(r)), r.steps if steps is None else steps
-        with _arguments():
-            if min(steps, sample_every, save_every) < 1: raise ValueError('steps, sample_every and save_every must be at least 1')
-        _announce(trainer, out)
-        with _no_remains(out): _run(trainer, out, steps, notes, sample_every, save_every)
+        if min(o for o in (steps, batch_size, sample_every, save_every, 1) if o is not None) < 1:
+            raise _BadArgument('steps, batch size and intervals must be at least 1')
+        settings = dict(recipe=Recipe, size=size, channels=channels, batch_size=batch_size, on_error=on_error, seed=seed, precision=precision)
+        if resume: return _resume(resume, step, steps, settings | dict(out=Out), device, source, root, sample_every, save_every)
+        defaults = dict(on_error='raise', seed=0, precision='auto')
+        settings = {k: defaults.get(k) if v is None else v for k, v in settings.items()}
+        if Out and Out.exists(): _run_folder(Out, source, None)     # better refused before the images are read
+        trainer, r = _new_trainer(source or 'digits', root=root, device=device, **settings)
+        existed = bool(Out and Out.exists())
+        out = _run_folder(Out, source or 'digits', r.name)
+        with _no_remains(out, existed):
+            _announce(trainer, out)
+            _run(trainer, out, steps or r.steps, dict(recipe=asdict(r)), sample_every, save_every)
 
-# %% ../nbs/11_cli.ipynb #d4233020
+# %% ../nbs/11_cli.ipynb #b6438363
+def _resume(run, step, steps, settings, device, source, root, sample_every, save_every):
+    "Go on with a run; what belongs to its settings cannot be changed"
+    given = [f'--{k.replace("_", "-")}' for k, v in settings.items() if v is not None]
+    if given: raise _BadArgument(f'{", ".join(given)}: cannot be changed with --resume, the settings of {run} stay')
+    t = _old_trainer(run, step, device, source, root)
+    steps = steps or t.total_steps
+    if steps <= t.steps_done: raise _BadArgument(f'{run}: is at step {t.steps_done} already; give a larger --steps')
+    _announce(t, run)
+    _run(t, run, steps, None, sample_every, save_every)
+
+# %% ../nbs/11_cli.ipynb #5cfbe071
 @call_parse
 def gan_sample(
     run: Path, # a run folder
@@ -174,6 +198,9 @@ def gan_sample(
     "Draw samples from a run into a PNG."
     with _one_line(gan_sample), _arguments():
         if N < 1: raise ValueError(f'-n must be at least 1, got {N}')
+        if not 0 <= Seed < 2**32: raise ValueError(f'--seed must lie in [0, 2**32), got {Seed}')
         path = Out or run/f'samples_seed{Seed}.png'
         if path.suffix.lower() != '.png': raise ValueError(f'{path}: samples are written as .png')
-        print(_save_samples(load_run(run, device=device, step=step), path, N, Seed))
+        config = read_config(run)['data']
+        modes = load_data(**config) if config.get('source') in ('ring', 'grid') else None
+        print(_save_samples(load_run(run, device=device, step=step, data=modes), path, N, Seed))

@@ -92,7 +92,7 @@ def show_images(
     ax.axis('off')
     if title: ax.set_title(title)
 
-# %% ../nbs/00_core.ipynb #52d8c82a
+# %% ../nbs/00_core.ipynb #fe95c9c8
 def _write_atomic(path, data: bytes):
     "Write `data` to `path` so that a reader sees the old file or the whole new one"
     path = Path(path)
@@ -103,20 +103,24 @@ def _write_atomic(path, data: bytes):
             f.flush()
             os.fsync(f.fileno())
         os.replace(tmp, path)
-    except BaseException:
+    except BaseException as e:
         tmp.unlink(missing_ok=True)
+        if isinstance(e, OSError): raise OSError(e.errno, e.strerror, str(path)) from e
         raise
 
-# %% ../nbs/00_core.ipynb #61fd36fc
+# %% ../nbs/00_core.ipynb #49f752c3
 def save_images(
     x: torch.Tensor, # (B, C, H, W) float in [-1, 1] or uint8, C from 1 to 4; or a list of (C, H, W)
     path: str|Path, # a .png file; its folder is made if missing; OSError if it cannot be written
-    ncols: int|None = None # images in a row; default: as square as it gets
+    ncols: int|None = None, # images in a row; default: as square as it gets
+    scale: int|None = None # file pixels for each image pixel; default: small images are enlarged to about 64 pixels
 ) -> Path: # the file
     "Write images as one PNG grid, atomically; the same images give the same bytes"
     path, buf = Path(path), io.BytesIO()
     if path.suffix.lower() != '.png': raise ValueError(f'{path}: images are saved as .png, which loses nothing')
-    Image.fromarray(_grid(x, ncols)).save(buf, format='png')
+    x = _check_images(x)
+    k = scale or max(1, 64//max(x.shape[-2:]))
+    Image.fromarray(_grid(x.repeat_interleave(k, 2).repeat_interleave(k, 3), ncols)).save(buf, format='png')
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_atomic(path, buf.getvalue())
     return path

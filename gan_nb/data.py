@@ -485,7 +485,7 @@ def _no_source(source, path):
     near = difflib.get_close_matches(str(source), known, 1)
     return DataError(f'{source}: no such folder or zip, and none of the names {", ".join(known)}' + (f'; did you mean {near[0]}?' if near else ''))
 
-# %% ../nbs/01_data.ipynb #f583e5f1
+# %% ../nbs/01_data.ipynb #269d5400
 def load_data(
     source: str|Path, # 'digits', 'mnist', 'fashion_mnist', 'cifar10', 'ring' or 'grid'; or a folder or a zip of images (of `train` beside `test` or `val`, only `train`)
     size: int|tuple = 32, # images only: pixels, or (H, W); scaled to cover it, the middle kept
@@ -502,7 +502,7 @@ def load_data(
     if name in ('ring', 'grid'): return (ring if name == 'ring' else grid)(**kw)
     if kw: raise TypeError(f'{source}: only ring and grid take {", ".join(kw)}')
     if name == 'digits': return digits(size, channels or 1, flip)
-    if name in _published: return _from_array(*_load_published(name, root), size, channels, flip, source=name, **(dict(root=str(root)) if root else {}))
+    if name in _published: return _from_array(*_load_published(name, root), size, channels, flip, source=name, **(dict(root=str(Path(root).expanduser().absolute())) if root else {}))
     path = Path(source).expanduser().absolute()
     if not path.is_dir() and not zipfile.is_zipfile(path): raise _no_source(source, path)
     return _from_files(path, size, channels, on_error, stream, flip)

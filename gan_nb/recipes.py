@@ -9,8 +9,8 @@ Docs: https://gan-nb.github.io/gan_nb/recipes.html.md"""
 # %% auto #0
 __all__ = ['Recipe', 'recipes', 'recipe', 'default_recipe']
 
-# %% ../nbs/10_recipes.ipynb #b9a16301
-import difflib, json
+# %% ../nbs/10_recipes.ipynb #444b572f
+import copy, difflib, json
 from dataclasses import asdict, dataclass, field, fields, replace
 
 from fastcore.basics import patch
@@ -21,7 +21,13 @@ from .losses import losses
 from .penalties import dragan, r1, r2, wgan_gp
 from .training import Trainer, cosine
 
-# %% ../nbs/10_recipes.ipynb #264f278c
+# %% ../nbs/10_recipes.ipynb #97ff6dc9
+def _tuples(x):
+    "`x` with tuples for its lists, as JSON gives them; a copy"
+    if isinstance(x, dict): return {k: _tuples(v) for k, v in x.items()}
+    return tuple(map(_tuples, x)) if isinstance(x, (list, tuple)) else x
+
+# %% ../nbs/10_recipes.ipynb #2df726d4
 @dataclass(frozen=True)
 class Recipe:
     "The settings of a run, without its data"
@@ -43,6 +49,8 @@ class Recipe:
     schedules: dict = field(default_factory=dict) # 'lr', 'penalty', 'ema' -> a schedule's name and end
     batch_size: int = 64 # images
     steps: int = 3000 # a sensible length on the digits
+    def __post_init__(self):
+        for f in fields(self): object.__setattr__(self, f.name, _tuples(getattr(self, f.name)))
 
 # %% ../nbs/10_recipes.ipynb #ea7e3017
 def _check_fields(names):
@@ -53,7 +61,7 @@ def _check_fields(names):
             near = difflib.get_close_matches(n, known, 1)
             raise ValueError(f'a recipe has no {n!r}' + (f', did you mean {near[0]!r}?' if near else f'; it has {", ".join(known)}'))
 
-# %% ../nbs/10_recipes.ipynb #eaa9c7ba
+# %% ../nbs/10_recipes.ipynb #0834983f
 @patch
 def to_json(self: Recipe) -> str: # an object with one entry for each field
     "Write the recipe as JSON"
@@ -65,8 +73,9 @@ def from_json(cls: Recipe,
 ) -> Recipe:
     "Read a recipe from JSON; ValueError names a field that does not exist"
     d = json.loads(text)
+    if not isinstance(d, dict) or 'name' not in d: raise ValueError('a recipe in JSON is an object with at least a name')
     _check_fields(d)
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in d.items()})
+    return cls(**d)
 
 # %% ../nbs/10_recipes.ipynb #8d872933
 def _networks_for(r, shape):
@@ -92,45 +101,45 @@ def trainer(self: Recipe,
     same = {k: getattr(self, k) for k in ('loss', 'opt_G', 'opt_D', 'n_critic', 'clip', 'ema', 'schedules', 'batch_size')}
     return assemble(dict(generator=G, discriminator=D, penalties=list(self.penalties), **same), data, device=device, precision=precision, seed=seed)
 
-# %% ../nbs/10_recipes.ipynb #fcb038b9
+# %% ../nbs/10_recipes.ipynb #bab7299a
 def _adam(lr, *betas): return dict(name='Adam', lr=lr, betas=betas)
 
 def _both(opt): return dict(opt_G=opt, opt_D=opt)
 
 _recipes = [
-    Recipe('gan', 'Goodfellow et al. 2014: dense networks, the non-saturating game', 'no maxout, no dropout; Adam(2e-4) in the place of SGD with momentum',
+    Recipe('gan', 'Goodfellow et al. 2014: dense networks, the non-saturating game', 'no maxout, no dropout, normal latents; Adam(2e-4) in place of SGD with momentum',
            network='MLP', width=256, latent_dim=100, ema=0., **_both(_adam(2e-4, .5, .999))),
-    Recipe('dcgan', 'Radford et al. 2016: convolutions, batch norm, Adam(2e-4, 0.5), batch 128', 'normal latents instead of uniform ones; the generator is averaged',
+    Recipe('dcgan', 'Radford et al. 2016: convolutions, batch norm, Adam(2e-4, 0.5), batch 128', 'half the width, kernels of 4 pixels for 5, normal latents for uniform ones; the generator is averaged',
            latent_dim=100, norm_D='batch', batch_size=128, **_both(_adam(2e-4, .5, .999))),
-    Recipe('lsgan', 'Mao et al. 2017: least squares in the place of the logistic loss', 'networks and optimizer of `dcgan`; the generator is averaged',
+    Recipe('lsgan', 'Mao et al. 2017: least squares in place of the logistic loss', 'networks and optimizer of `dcgan`; the generator is averaged',
            latent_dim=100, norm_D='batch', loss='lsgan', **_both(_adam(2e-4, .5, .999))),
     Recipe('wgan', 'Arjovsky et al. 2017, Algorithm 1: clip 0.01, 5 critic updates, RMSprop(5e-5)', 'no batch norm in the critic; the generator is averaged',
            latent_dim=100, loss='wasserstein', clip=.01, n_critic=5, **_both(dict(name='RMSprop', lr=5e-5))),
     Recipe('wgan_gp', 'Gulrajani et al. 2017, Algorithm 1: penalty 10, 5 critic updates, Adam(1e-4, 0, 0.9)', 'the generator is averaged',
            loss='wasserstein', penalties=(wgan_gp(10.).config,), n_critic=5, **_both(_adam(1e-4, 0., .9))),
-    Recipe('dragan', 'Kodali et al. 2017: slope 1 around the data, penalty 10', 'no batch norm in the discriminator; optimizer of `dcgan`; the generator is averaged',
+    Recipe('dragan', 'Kodali et al. 2017: slope 1 around the data, penalty 10', 'no batch norm in the discriminator; uniform noise around the data, as chapter 05 says; optimizer of `dcgan`; the generator is averaged',
            latent_dim=100, penalties=(dragan(10.).config,), **_both(_adam(2e-4, .5, .999))),
-    Recipe('r1', "Mescheder et al. 2018: slope 0 at the data, gamma 10, RMSprop(1e-4), averaged generator", 'DCGAN networks in the place of ResNets',
+    Recipe('r1', "Mescheder et al. 2018: slope 0 at the data, gamma 10, RMSprop(1e-4), averaged generator", 'DCGAN networks, with batch norm in the generator, in place of ResNets',
            latent_dim=256, penalties=(r1(10.).config,), **_both(dict(name='RMSprop', lr=1e-4, alpha=.99))),
     Recipe('rpgan', 'Huang et al. 2024 (R3GAN): relativistic pairing with R1 and R2, on small DCGANs; the default above 16x16 pixels',
-           'DCGAN networks in the place of ResNets, so learning rate and gamma are ours', latent_dim=64, width=32, batch_size=32, loss='rpgan',
+           'DCGAN networks, with batch norm in the generator, in place of ResNets, so learning rate and gamma are ours', latent_dim=64, width=32, batch_size=32, loss='rpgan',
            penalties=(r1(2.).config, r2(2.).config), schedules=dict(lr=asdict(cosine(.02))), steps=4500, **_both(_adam(1e-3, 0., .99))),
     Recipe('rpgan_mlp', 'the same game on dense networks; the default up to 16x16 pixels, and for points', 'as `rpgan`, with gamma 1',
            network='MLP', latent_dim=64, width=512, loss='rpgan', penalties=(r1(1.).config, r2(1.).config), schedules=dict(lr=asdict(cosine(.02))),
            steps=4500, **_both(_adam(1e-3, 0., .99))),
 ]
 
-# %% ../nbs/10_recipes.ipynb #cd542fc0
+# %% ../nbs/10_recipes.ipynb #84f41c1b
 class _Table(dict):
     "Recipes by name, shown as a table"
     def _rows(self): return [(r.name, r.about, r.differs) for r in self.values()]
-    def __repr__(self): return '\n'.join(f'{n:8} {a}' for n, a, _ in self._rows())
+    def __repr__(self): return '\n'.join(f'{n:10} {a}' for n, a, _ in self._rows())
     def _repr_markdown_(self): return '\n'.join(['| recipe | paper and settings | differs |', '| --- | --- | --- |'] + [f'| `{n}` | {a} | {d} |' for n, a, d in self._rows()])
 
-# %% ../nbs/10_recipes.ipynb #aba9ee5e
+# %% ../nbs/10_recipes.ipynb #4bbe20e4
 def recipes() -> dict: # name -> `Recipe`; shows itself as a table
     "All recipes"
-    return _Table({r.name: r for r in _recipes})
+    return _Table({r.name: copy.deepcopy(r) for r in _recipes})
 
 # %% ../nbs/10_recipes.ipynb #3367ff62
 def recipe(

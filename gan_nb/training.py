@@ -9,8 +9,8 @@ Docs: https://gan-nb.github.io/gan_nb/training.html.md"""
 # %% auto #0
 __all__ = ['Schedule', 'cosine', 'linear', 'Trainer', 'Callback', 'TrainingError', 'Progress', 'Recorder', 'SampleGrid']
 
-# %% ../nbs/06_training.ipynb #d867823a
-import inspect, math, os, signal, sys, threading, time
+# %% ../nbs/06_training.ipynb #37578285
+import copy, inspect, math, os, signal, sys, threading, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,7 +20,6 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 from torch.nn.utils.parametrizations import _SpectralNorm
-from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from .core import latents, save_images, show_curves, show_images, to_image
@@ -28,9 +27,9 @@ from .data import _device
 from .losses import AdversarialLoss
 from .penalties import clip_weights
 
-# %% ../nbs/06_training.ipynb #98c6f1ea
+# %% ../nbs/06_training.ipynb #a37e6d90
 class _Still:
-    "Holds a network still for a while: no gradients for its weights, no change in its buffers"
+    "Holds a network still for a while: no gradients for its weights, no notes in batch norm, no refinement in spectral norm"
     def __init__(self, net):
         self.params = [p for p in net.parameters() if p.requires_grad]
         self.norms = [m for m in net.modules() if getattr(m, 'track_running_stats', False)]
@@ -42,13 +41,14 @@ class _Still:
     def __enter__(self): self._set(False)
     def __exit__(self, *_): self._set(True)
 
-# %% ../nbs/06_training.ipynb #82eb3dbe
+# %% ../nbs/06_training.ipynb #d46d85a7
 def _usable(device):
-    "`device`, or the default one; ValueError if it is not to be had here"
+    "`device`, or the default one; ValueError if this machine does not have it"
     try:
         d = _device(device)
+        if d.type not in ('cpu', 'cuda', 'mps', 'xpu'): raise RuntimeError(d.type)
         torch.empty(0, device=d)
-    except (RuntimeError, AssertionError) as e: raise ValueError(f'device {str(device)!r}: not to be had here; cpu always is') from e
+    except (RuntimeError, AssertionError) as e: raise ValueError(f'device {str(device)!r}: not available here; cpu always works') from e
     return d
 
 # %% ../nbs/06_training.ipynb #44adb1bc
@@ -63,12 +63,14 @@ def _autocast_dtype(device, precision):
     if precision not in ('auto', 'fp32', 'bf16'): raise ValueError(f"precision must be 'auto', 'fp32' or 'bf16', got {precision!r}")
     return torch.bfloat16 if precision == 'bf16' or (precision == 'auto' and _has_bf16(device)) else None
 
-# %% ../nbs/06_training.ipynb #62f1c651
+# %% ../nbs/06_training.ipynb #45a64d83
 def _optimizer(factory, net):
     "`factory(parameters)`, with the fused kernel where there is one and the user asked for no other"
-    kw = getattr(factory, 'keywords', {})
-    fusable = 'fused' in inspect.signature(factory).parameters and not {'fused', 'foreach', 'differentiable'} & kw.keys()
-    opt = factory([p for p in net.parameters() if p.requires_grad], **({'fused': True} if fusable else {}))
+    params = [p for p in net.parameters() if p.requires_grad]
+    chosen = {'fused', 'foreach', 'differentiable'} & getattr(factory, 'keywords', {}).keys()
+    fusable = 'fused' in inspect.signature(factory).parameters and not chosen
+    if getattr(factory, 'func', factory) is torch.optim.Adagrad: fusable &= params[0].device.type == 'cpu'    # no kernel elsewhere
+    opt = factory(params, **({'fused': True} if fusable else {}))
     for g in opt.param_groups: g.setdefault('initial_lr', g['lr'])
     return opt
 
@@ -134,7 +136,7 @@ class Trainer:
         self.opt_factories = tuple(o or partial(torch.optim.Adam, lr=2e-4, betas=(.5, .99)) for o in (opt_G, opt_D))
         self._setup()
 
-# %% ../nbs/06_training.ipynb #d42919fc
+# %% ../nbs/06_training.ipynb #7013e1f3
 @patch
 def _setup(self: Trainer):
     "What follows from the arguments: optimizers, generators, counters, the averaged generator"
@@ -142,14 +144,12 @@ def _setup(self: Trainer):
     self.generator = torch.Generator(self.device).manual_seed(self.seed)
     self.batches = self.data.batches(self.batch_size, seed=self.seed, device=self.device)
     self.G_still, self.D_still = _Still(self.G), _Still(self.D)
-    self.G_ema = AveragedModel(self.G, multi_avg_fn=self._average, use_buffers=True).eval() if self.ema else None
+    self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False) if self.ema else None
     self.steps_done, self.total_steps, self.d_updates = 0, 0, 0
     self._pending, self._stop = [], None
     self.run = None                                                   # the folder it was saved to or loaded from
-    self.penalty_names = []
-    for p in self.penalties:
-        same = self.penalty_names.count(f'penalty_{p.at}')
-        self.penalty_names.append(f'penalty_{p.at}' + (f'_{same + 1}' if same else ''))
+    before = [sum(q.at == p.at for q in self.penalties[:i]) for i, p in enumerate(self.penalties)]
+    self.penalty_names = [f'penalty_{p.at}' + (f'_{k + 1}' if k else '') for p, k in zip(self.penalties, before)]
 
 # %% ../nbs/06_training.ipynb #6dc6eb2e
 @patch
@@ -172,18 +172,21 @@ def _call(net, x, y):
     "Give labels to the networks that take them"
     return net(x, y) if y is not None and getattr(net, 'n_classes', 0) else net(x)
 
-# %% ../nbs/06_training.ipynb #3d9efa3c
+# %% ../nbs/06_training.ipynb #5153a3e4
 @patch
-def _average(self: Trainer, ema, now, _):
-    "Move all averaged tensors of one type towards the present ones, in one call"
-    if not ema[0].is_floating_point(): return torch._foreach_copy_(ema, now)
-    torch._foreach_lerp_(ema, now, 1 - self.decay())
+@torch.no_grad()
+def _average(self: Trainer):
+    "Move the averaged weights and buffers towards the present ones, all in one call"
+    pairs = [(e, n) for part in ('parameters', 'buffers') for e, n in zip(getattr(self.G_ema, part)(), getattr(self.G, part)())]
+    floats, counts = ([p for p in pairs if p[0].is_floating_point() == f] for f in (True, False))
+    torch._foreach_lerp_(*map(list, zip(*floats)), 1 - self.decay())
+    for e, n in counts: e.copy_(n)
 
 @patch
 def decay(self: Trainer) -> float: # in [0, 1)
     "The averaging decay at this step: short memory early in the run, `ema` later, times the schedule"
     f = self.factor('ema')
-    return min(self.ema, (1 + self.steps_done)/(10 + self.steps_done))**(1/f) if f > 0 else 0.
+    return min(self.ema, self.steps_done/(9 + self.steps_done))**(1/f) if f > 0 else 0.
 
 # %% ../nbs/06_training.ipynb #a5c932fc
 @patch
@@ -207,16 +210,16 @@ def d_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detach
     means = {f'{k}_logits': v.detach().float().mean() for k, v in logits.items()}
     return {k: v.detach() for k, v in terms.items()} | means
 
-# %% ../nbs/06_training.ipynb #dfdc28c0
+# %% ../nbs/06_training.ipynb #a9a696e2
 @patch
 def _update(self: Trainer, opt, loss):
     "Descend: gradients of `loss`, then one move at the scheduled learning rate"
     for g in opt.param_groups: g['lr'] = g['initial_lr']*self.factor('lr')
     opt.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward(inputs=[p for g in opt.param_groups for p in g['params']])
     opt.step()
 
-# %% ../nbs/06_training.ipynb #ddbc2e95
+# %% ../nbs/06_training.ipynb #9901c88c
 @patch
 def g_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detached
     "One update of the generator and of its moving average; the discriminator stays as it is"
@@ -227,21 +230,21 @@ def g_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detach
             with torch.no_grad(): real_logits = _call(self.D, real, y)
         fake_logits = _call(self.D, self._fakes(self.batch_size, y), y)   # (B,)
         g_loss = self.loss.g(fake_logits, real_logits)
-        self._update(self.opt_G, g_loss)
-    if self.G_ema is not None: self.G_ema.update_parameters(self.G)
+    self._update(self.opt_G, g_loss)
+    if self.G_ema is not None: self._average()
     return dict(g_loss=g_loss.detach())
 
-# %% ../nbs/06_training.ipynb #46caae9f
+# %% ../nbs/06_training.ipynb #d41082d9
 @patch
 def step(self: Trainer) -> dict: # the terms of the last update of each player
-    "One step: `n_critic` discriminator updates, then one generator update"
+    "One step: `n_critic` discriminator updates, then one generator update; in a loop of your own, set `total_steps` for the schedules"
     terms = {}
     for _ in range(self.n_critic): terms |= self.d_step()
     terms |= self.g_step()
     self.steps_done += 1
     return terms
 
-# %% ../nbs/06_training.ipynb #f4729eba
+# %% ../nbs/06_training.ipynb #d1451a66
 @patch
 @torch.no_grad()
 def sample(self: Trainer,
@@ -254,11 +257,11 @@ def sample(self: Trainer,
     "Draw from the generator without disturbing the run"
     net = self.G_ema if ema and self.G_ema is not None and self.steps_done else self.G
     if z is None: z = latents(n, self.G.latent_dim, generator=torch.Generator().manual_seed(seed) if seed is not None else _fresh())
-    if len(z) != n or (y is not None and len(y) != n): raise ValueError(f'{n} samples need as many latents and labels, got z {tuple(z.shape)}')
+    if n < 1 or len(z) != n or (y is not None and len(y) != n): raise ValueError(f'{n} samples need as many latents and labels, at least one; got z {tuple(z.shape)}')
     z, y = z.to(self.device), None if y is None else y.to(self.device)
     training = net.training
     net.eval()
-    try: return torch.cat([_call(net.module if net is self.G_ema else net, z[i:i+256], None if y is None else y[i:i+256]) for i in range(0, n, 256)])
+    try: return torch.cat([_call(net, z[i:i+256], None if y is None else y[i:i+256]) for i in range(0, n, 256)])
     finally: net.train(training)
 
 def _fresh():
