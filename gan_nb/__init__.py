@@ -9,6 +9,7 @@ Modules:
 - `gan_nb.discriminator`: From a point or a picture to one number, and the slope of that number
 - `gan_nb.generator`: From a draw of the bell curve to a point or a picture
 - `gan_nb.losses`: What the two players want, as pure functions of logits
+- `gan_nb.metrics`: What a generator is worth, in numbers that say how they were made
 - `gan_nb.penalties`: How steep a critic may be, and where
 - `gan_nb.recipes`: Ten years of settings as data: a name, the paper's numbers, and a trainer on any images
 - `gan_nb.training`: Two players, one loop: first the naive one, then `Trainer`, which wastes nothing and never waits"""
