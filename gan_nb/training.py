@@ -419,10 +419,11 @@ class SampleGrid(Callback):
         if not self.folder: self.grids.append((trainer.steps_done, to_image(x) if x.ndim == 4 else x.cpu()))
         elif x.ndim == 4: save_images(x, self.folder/f'step_{trainer.steps_done:08}.png')
 
-# %% ../nbs/06_training.ipynb #81930a93
+# %% ../nbs/06_training.ipynb #dfef983c
 @patch
 def show(self: SampleGrid,
     n: int = 16 # the first `n` samples of each grid
 ) -> None:
     "Show how the pictures came to be: a row for each grid, a column for each latent"
-    show_images(torch.cat([x[:n] for _, x in self.grids]), ncols=n)
+    rows = [x[:n] for _, x in self.grids]
+    show_images(torch.cat(rows), ncols=len(rows[0]))
