@@ -12,6 +12,6 @@ Modules:
 - `gan_nb.metrics`: What a generator is worth, in numbers that say how they were made
 - `gan_nb.penalties`: How steep a critic may be, and where
 - `gan_nb.recipes`: Ten years of settings as data: a name, the paper's numbers, and a trainer on any images
-- `gan_nb.training`: Two players, one loop: first the naive one, then `Trainer`, which wastes nothing and never waits"""
+- `gan_nb.training`: Two players, one loop: first the naive one, then `Trainer`, in which neither touches what belongs to the other"""
 
 __version__ = "0.1.0"

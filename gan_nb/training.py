@@ -1,6 +1,6 @@
-"""Two players, one loop: first the naive one, then `Trainer`, which wastes nothing and never waits
+"""Two players, one loop: first the naive one, then `Trainer`, in which neither touches what belongs to the other
 
-The training loop of a GAN: `Trainer` takes any generator, any discriminator and any data set, and plays them against each other with a loss and a list of penalties. Callbacks watch; schedules turn the knobs; nothing in a step waits for the device.
+The training loop of a GAN: `Trainer` takes any generator, any discriminator and any data set, and plays them against each other with a loss and a list of penalties. Callbacks watch; schedules turn the knobs; a step leaves its numbers on the device until somebody reads them.
 
 Docs: https://gan-nb.github.io/gan_nb/training.html.md"""
 
