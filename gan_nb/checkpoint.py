@@ -9,19 +9,21 @@ Docs: https://gan-nb.github.io/gan_nb/checkpoint.html.md"""
 # %% auto #0
 __all__ = ['CheckpointError', 'describe', 'assemble', 'save_run', 'checkpoints', 'read_config', 'load_run', 'Checkpoint']
 
-# %% ../nbs/09_checkpoint.ipynb #f56eecd8
-import hashlib, json, os, platform, secrets, shutil
+# %% ../nbs/09_checkpoint.ipynb #bcb6b4c8
+import hashlib, json, math, os, platform, re, secrets, shutil, stat, sys, time, warnings
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import torch
 from fastcore.basics import patch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import gan_nb
 from .core import _write_atomic
+from .data import DataError, _free_memory
 from .generator import DCGANGenerator, MLPGenerator
 from .discriminator import DCGANDiscriminator, MLPDiscriminator
 from .losses import losses
@@ -58,7 +60,15 @@ def describe(
         schedules={k: asdict(s) for k, s in t.schedules.items()} if all(isinstance(s, Schedule) for s in t.schedules.values()) else None,
         **{k: getattr(t, k) for k in ('batch_size', 'n_critic', 'clip', 'ema', 'precision', 'seed')})
 
-# %% ../nbs/09_checkpoint.ipynb #5bd76c0b
+# %% ../nbs/09_checkpoint.ipynb #b6cb6898
+def _check_numbers(x, name):
+    "Refuse numbers and texts in a description that no run of ours has"
+    if isinstance(x, (dict, list)):
+        if len(x) > 100: raise ValueError(f'{name} has {len(x)} entries')
+        for k, v in x.items() if isinstance(x, dict) else enumerate(x): _check_numbers(v, k)
+    if isinstance(x, (int, float)) and name != 'seed' and not abs(x) <= 2**16: raise ValueError(f'{name} = {x} is out of range')
+    if isinstance(x, str) and len(x) > 100: raise ValueError(f'{name} = {x[:20]}... is too long')
+
 def _build(kind, table, config):
     "The part that `config` names, from a closed list"
     kw = dict(config)
@@ -103,7 +113,7 @@ def assemble(
     G, D = parts.pop('generator'), parts.pop('discriminator')
     return Trainer(G, D, data if data is not None else _NoData(G.shape), device=device, **parts)
 
-# %% ../nbs/09_checkpoint.ipynb #9d15b4ac
+# %% ../nbs/09_checkpoint.ipynb #a295eb0f
 def _split(state):
     "An optimizer's state as (tensors, the rest as JSON-able data)"
     tensors = {f'{i}.{k}': v for i, s in state['state'].items() for k, v in s.items() if torch.is_tensor(v)}
@@ -116,9 +126,27 @@ def _join(tensors, rest):
     for name, v in (tensors | rest['rest']).items():
         i, k = name.split('.', 1)
         state.setdefault(int(i), {})[k] = v
-    return dict(state=state, param_groups=[{k: tuple(v) if k == 'betas' else v for k, v in g.items()} for g in rest['param_groups']])
+    return dict(state=state, param_groups=[{k: tuple(v) if isinstance(v, list) and k != 'params' else v for k, v in g.items()} for g in rest['param_groups']])
 
-# %% ../nbs/09_checkpoint.ipynb #46a2a257
+# %% ../nbs/09_checkpoint.ipynb #5f1aea3b
+def _kinds(factory):
+    "What an optimizer keeps for each weight: name -> whether that has the weight's shape"
+    w = torch.nn.Parameter(torch.zeros(1, device='cpu'))
+    w.grad = torch.zeros(1)
+    opt = factory([w])
+    opt.step()
+    return {k: torch.is_tensor(v) and v.shape == w.shape for k, v in opt.state[w].items()}
+
+def _settings(fresh, saved):
+    "A parameter group with the saved numbers, where they are of the same kind as the fresh ones"
+    number = lambda v: isinstance(v, (int, float)) and not isinstance(v, bool)
+    def same(a, b): return number(b) and math.isfinite(b) if number(a) else type(a) is type(b)
+    ours = {'params', 'fused', 'foreach', 'capturable', 'differentiable'}     # this machine's choice
+    wrong = [k for k in saved.keys() & fresh.keys() - ours if not same(fresh[k], saved[k])]
+    if wrong: raise ValueError(f'optimizer: {wrong[0]} = {saved[wrong[0]]!r}')
+    return fresh | {k: v for k, v in saved.items() if k in fresh and k not in ours}
+
+# %% ../nbs/09_checkpoint.ipynb #60794403
 def _tensors(t):
     "All tensors of trainer `t`, by file"
     nets = dict(G=t.G.state_dict(), D=t.D.state_dict()) | (dict(G_ema=t.G_ema.state_dict()) if t.G_ema is not None else {})
@@ -129,30 +157,43 @@ def _tensors(t):
 
 def _numbers(t):
     "All else that decides the next step"
-    return dict(steps_done=t.steps_done, total_steps=t.total_steps, d_updates=t.d_updates, position=t.batches.position,
-                device=t.device.type, optimizers={k: _split(getattr(t, k).state_dict())[1] for k in ('opt_G', 'opt_D')})
+    return {k: getattr(t, k) for k in _counters} | dict(position=t.batches.position, pending=t._fetch(), best=t.best, device=t.device.type,
+            optimizers={k: _split(getattr(t, k).state_dict())[1] for k in ('opt_G', 'opt_D')})
 
-def _restore_optimizer(opt, state):
+_counters = ('steps_done', 'total_steps', 'd_updates', 'rollbacks')
+
+def _count(x):
+    "A counter from a file"
+    if type(x) is not int or not 0 <= x < 2**53: raise ValueError(f'{x!r} counts nothing')
+    return x
+
+def _restore_optimizer(opt, factory, state):
     "Load a state; each moment lies in memory as its weight does, for fused kernels walk both side by side"
+    groups = [_settings(g, s) for g, s in zip(opt.param_groups, state['param_groups'], strict=True)]
     opt.load_state_dict(state)
+    for g, s in zip(opt.param_groups, groups): g |= {k: v for k, v in s.items() if k != 'params'}
+    kinds = _kinds(factory) if _optimizer_config(factory) else None
     for p, s in opt.state.items():
-        for k, v in s.items():
-            if torch.is_tensor(v) and v.shape == p.shape: s[k] = torch.empty_like(p).copy_(v)
+        alike = {k: torch.is_tensor(v) and v.shape == p.shape for k, v in s.items()}
+        if kinds is not None and p.shape != () and alike != kinds: raise ValueError(f'optimizer: {", ".join(s)} for a weight of shape {tuple(p.shape)}')
+        s.update({k: torch.empty_like(p).copy_(s[k]) for k in s if alike[k]})
 
 def _restore(t, tensors, numbers):
     "Bring trainer `t` to a saved state"
     t.G.load_state_dict(tensors['G']); t.D.load_state_dict(tensors['D'])
     if t.G_ema is not None: t.G_ema.load_state_dict(tensors['G_ema'])
-    for k in ('opt_G', 'opt_D'): _restore_optimizer(getattr(t, k), _join(tensors[k], numbers['optimizers'][k]))
-    t.steps_done, t.total_steps, t.d_updates = (numbers[k] for k in ('steps_done', 'total_steps', 'd_updates'))
-    t.batches.position = numbers['position']
+    for k, f in zip(('opt_G', 'opt_D'), t.opt_factories): _restore_optimizer(getattr(t, k), f, _join(tensors[k], numbers['optimizers'][k]))
+    for k in _counters: setattr(t, k, _count(numbers.get(k, 0)))
+    t.batches.position, t.best = _count(numbers['position']), numbers.get('best')
+    t._pending = [(_count(s), {k: torch.tensor(float(v), device=t.device) for k, v in terms.items()}) for s, terms in numbers.get('pending', [])]
+    if t.best is not None: t.best = dict(name=str(t.best['name']), value=float(t.best['value']), step=_count(t.best['step']))
     torch.set_rng_state(tensors['random']['cpu'])
     if numbers['device'] == t.device.type: t.generator.set_state(tensors['random']['trainer'])
     else: t.generator.manual_seed(t.seed + t.steps_done)      # another kind of device has another kind of generator
     if t.device.type == 'cuda' and 'cuda' in tensors['random']: torch.cuda.set_rng_state(tensors['random']['cuda'], t.device)
 
-# %% ../nbs/09_checkpoint.ipynb #680f53ca
-_format = 1
+# %% ../nbs/09_checkpoint.ipynb #6cbe640d
+_format = 2      # 1 had no checksum in its JSON, and no losses pending
 
 def _flush(path):
     "Force a file or folder to the disk"
@@ -167,25 +208,36 @@ def _digest(path):
 
 def _dump(x): return (json.dumps(x, indent=1) + '\n').encode()
 
+def _checksum(x): return hashlib.sha256(json.dumps(x, sort_keys=True).encode()).hexdigest()
+
+def _seal(x): return _dump(x | dict(checksum=_checksum(x)))
+
 def _name(t): return f'step_{t.steps_done:08}'
 
-# %% ../nbs/09_checkpoint.ipynb #07d1357e
+# %% ../nbs/09_checkpoint.ipynb #692c4c2d
 def _write_checkpoint(t, folder):
     "Fill `folder` with the state of trainer `t`"
     for name, tensors in _tensors(t).items():
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, folder/f'{name}.safetensors')
     files = sorted(folder.glob('*.safetensors'))
-    (folder/'state.json').write_bytes(_dump(dict(format=_format, **_numbers(t), sha256={f.name: _digest(f) for f in files})))
+    (folder/'state.json').write_bytes(_seal(dict(format=_format, **_numbers(t), sha256={f.name: _digest(f) for f in files})))
     for f in (*files, folder/'state.json', folder): _flush(f)
 
+def _remove(folder):
+    "Take a checkpoint out of sight in one rename, then delete it"
+    gone = folder.with_name(f'.old_{secrets.token_hex(4)}')
+    os.replace(folder, gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
 def _publish(tmp, path):
-    "Move the finished folder `tmp` to `path` in one rename, away with an older one of the same name"
-    old = path.with_name(f'.old_{path.name}')
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists(): os.replace(path, old)
+    "Move the finished folder `tmp` to `path`; an older one of the same name can be found until then"
+    old = path.with_name(f'{path.name}_old')
+    if path.exists():
+        if old.exists(): _remove(old)
+        os.replace(path, old)
     os.replace(tmp, path)
     for folder in (path.parent, path.parent.parent): _flush(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    if old.exists(): _remove(old)
 
 # %% ../nbs/09_checkpoint.ipynb #8c62f14f
 def _machine(device):
@@ -197,47 +249,61 @@ def _config(t, notes):
     versions = dict(gan_nb=gan_nb.__version__, torch=str(torch.__version__), python=platform.python_version())
     return dict(format=_format, **(notes or {}), data=t.data.config, trainer=describe(t), versions=versions, machine=_machine(t.device))
 
-# %% ../nbs/09_checkpoint.ipynb #2f4f1b1f
+# %% ../nbs/09_checkpoint.ipynb #d63f019b
 def save_run(
     trainer: Trainer, # at the end of a step
     path: str|Path, # the run folder, made if missing
     keep: int = 2, # checkpoints to keep, the newest ones
     notes: dict|None = None # JSON-able extras for config.json, such as the recipe's name
 ) -> Path: # the checkpoint's folder
-    "Write a run folder, or a further checkpoint into it, atomically; CheckpointError if it cannot be written"
+    "Write a run folder, or a further checkpoint into it, atomically; the best one is kept too. CheckpointError if it cannot be written"
     path = Path(path)
     target = path/'checkpoints'/_name(trainer)
     tmp = target.with_name(f'.tmp_{secrets.token_hex(4)}')
     try:
         tmp.mkdir(parents=True)
-        if not (path/'config.json').exists(): _write_atomic(path/'config.json', _dump(_config(trainer, notes)))
+        if not (path/'config.json').exists(): _write_atomic(path/'config.json', _seal(_config(trainer, notes)))
         _write_checkpoint(trainer, tmp)
         _publish(tmp, target)
     except (OSError, SafetensorError, RuntimeError) as e:
         raise CheckpointError(f'{target}: cannot be written ({getattr(e, "strerror", None) or e})') from e
     finally: shutil.rmtree(tmp, ignore_errors=True)
-    others = [c for c in checkpoints(path) if c != target]
-    for old in others[:max(0, len(others) - keep + 1)]: shutil.rmtree(old, ignore_errors=True)
-    trainer.run = path.resolve()
+    spared = {trainer.steps_done} | ({trainer.best['step']} if trainer.best else set())
+    others = [c for c in checkpoints(path) if _step(c) not in spared]
+    for old in others[:max(0, len(others) - keep + 1)]: _remove(old)
+    trainer.run, trainer.run_step = path.resolve(), trainer.steps_done
     return target
 
-# %% ../nbs/09_checkpoint.ipynb #6dc96e9b
+# %% ../nbs/09_checkpoint.ipynb #97fc6b76
 def checkpoints(
     path: str|Path # a run folder
 ) -> list: # of folders
     "The checkpoints of a run, oldest first"
-    return sorted(p for p in (Path(path)/'checkpoints').glob('step_*') if p.is_dir())
+    found = [p for p in sorted((Path(path)/'checkpoints').glob('step_*'), reverse=True) if re.fullmatch(r'step_\d{8,15}(_old)?', p.name) and p.is_dir()]
+    return sorted({_step(p): p for p in found}.values(), key=_step)           # `_old` comes first, and gives way
 
-# %% ../nbs/09_checkpoint.ipynb #4c0cbfb4
+def _step(folder): return int(folder.name.split('_')[1])
+
+# %% ../nbs/09_checkpoint.ipynb #57678f6f
 def _read_json(path):
     "A JSON object from a file; CheckpointError if it is none"
-    try: x = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError) as e: raise CheckpointError(f'{path}: cannot be read ({getattr(e, "strerror", None) or e})') from e
-    if not isinstance(x, dict) or not isinstance(x.get('format'), int): raise CheckpointError(f'{path}: not written by gan_nb')
+    try:
+        if path.stat().st_size > 2**24: raise ValueError('larger than 16 MB')
+        x = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError) as e: raise CheckpointError(f'{path}: cannot be read ({getattr(e, "strerror", None) or e})') from e
+    if not isinstance(x, dict) or type(x.get('format')) is not int or x['format'] < 1: raise CheckpointError(f'{path}: not written by gan_nb')
     if x['format'] > _format: raise CheckpointError(f'{path}: format {x["format"]} is newer than this gan_nb, which reads up to {_format}; upgrade it')
+    if 'checksum' in x and x.pop('checksum') != _checksum(x): raise CheckpointError(f'{path}: damaged, its checksum differs (if you changed it on purpose, remove the entry "checksum")')
     return x
 
-# %% ../nbs/09_checkpoint.ipynb #efe25b49
+# %% ../nbs/09_checkpoint.ipynb #c090bbc4
+def _no_links(path):
+    "CheckpointError if anything in a run folder is a link, or neither file nor folder"
+    for p in (*path.glob('*'), *path.glob('checkpoints/*'), *path.glob('checkpoints/*/*')):
+        mode = p.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)): raise CheckpointError(f'{p}: a link or a device; a run folder holds only its own files and folders')
+
+# %% ../nbs/09_checkpoint.ipynb #1076c3a0
 def read_config(
     path: str|Path # a run folder
 ) -> dict: # `data`, `trainer`, `versions`, `machine` and the notes of `save_run`
@@ -245,107 +311,234 @@ def read_config(
     path = Path(path)
     if not path.is_dir(): raise CheckpointError(f'{path}: no such run folder')
     if not (path/'config.json').is_file(): raise CheckpointError(f'{path}: not a run folder, it has no config.json')
+    _no_links(path)
     config = _read_json(path/'config.json')
     if not all(isinstance(config.get(k), dict) for k in ('data', 'trainer')): raise CheckpointError(f'{path/"config.json"}: not written by gan_nb')
     return config
 
-# %% ../nbs/09_checkpoint.ipynb #90c192bb
-def _load_tensors(folder, state):
-    "The files of a checkpoint, each checked against its checksum"
-    tensors = {}
-    for name, digest in state['sha256'].items():
-        file = folder/Path(name).name
-        if not file.is_file(): raise CheckpointError(f'{file}: missing')
-        if _digest(file) != digest: raise CheckpointError(f'{file}: damaged, its checksum differs')
-        tensors[file.stem] = load_file(file)
+# %% ../nbs/09_checkpoint.ipynb #b1483150
+def _check_sizes(folder, config, own):
+    "CheckpointError if the networks described are larger than their files, or than the memory"
+    _check_numbers(config, 'trainer')
+    for kind, file in dict(generator='G.safetensors', discriminator='D.safetensors').items():
+        if kind in own or config.get(kind) is None: continue
+        with torch.device('meta'): need = sum(t.nbytes for t in _part(kind, config[kind]).state_dict().values())
+        have, free = _size(folder/file), _free_memory()
+        if have < need: raise CheckpointError(f'{folder/file}: damaged, its {have:,} bytes cannot hold the {kind} of config.json, which has {need:,}')
+        if 4*need > free: raise CheckpointError(f'{folder}: its {kind} takes some {4*need/1e9:.1f} GB of memory to train, {free/1e9:.1f} are free')
+
+def _size(file):
+    if not file.is_file(): raise CheckpointError(f'{file}: missing')
+    return file.stat().st_size
+
+# %% ../nbs/09_checkpoint.ipynb #2bab7953
+def _load_tensors(t, folder, digests):
+    "The files of a checkpoint of trainer `t`, each checked against its size and checksum"
+    tensors, most = {}, 2**20 + 4*sum(p.nbytes for net in (t.G, t.D) for p in net.state_dict().values())     # an optimizer keeps up to three numbers a weight
+    for name in ('G', 'D', 'opt_G', 'opt_D', 'random') + ('G_ema',)*(t.G_ema is not None):
+        file = folder/f'{name}.safetensors'
+        if _size(file) > most: raise CheckpointError(f'{file}: larger than anything that belongs to this run')
+        if _digest(file) != digests.get(file.name): raise CheckpointError(f'{file}: damaged, its checksum differs')
+        tensors[name] = load_file(file)
     return tensors
 
+def _load_state(t, folder):
+    "Bring trainer `t` to the state in the checkpoint `folder`"
+    state = _read_json(folder/'state.json')
+    _restore(t, _load_tensors(t, folder, state['sha256']), state)
+
+# %% ../nbs/09_checkpoint.ipynb #e8227b81
 def _pick(path, step):
-    "The newest checkpoint of a run, or the one at `step`"
-    found = {int(p.name[5:]): p for p in checkpoints(path) if p.name[5:].isdigit()}
+    "The newest checkpoint of a run, the one at `step`, or the best"
+    found = {_step(p): p for p in checkpoints(path)}
     if not found: raise CheckpointError(f'{path}: has no checkpoint')
     if step is None: step = max(found)
+    if step == 'best':
+        best = _read_json(found[max(found)]/'state.json').get('best')
+        if not isinstance(best, dict): raise CheckpointError(f'{path}: has no best checkpoint, for it was trained without scores')
+        step = best.get('step')
     if step not in found: raise CheckpointError(f'{path}: no checkpoint at step {step}, there are {sorted(found)}')
     return found[step]
 
-# %% ../nbs/09_checkpoint.ipynb #affa4298
+# %% ../nbs/09_checkpoint.ipynb #a687964a
 def load_run(
     path: str|Path, # a run folder
     device = None, # default: `default_device()`
     data = None, # the data set to train on; needed by `fit`, not by `sample`
-    step: int|None = None, # which checkpoint; default: the newest
+    step: int|str|None = None, # which checkpoint: its step, or 'best'; default: the newest
     **own # what is not one of gan_nb's own parts: generator=..., discriminator=..., loss=...
 ) -> Trainer: # as it was when it was saved
     "Load a run; the next steps are those the saved one would have made. CheckpointError if it cannot be"
+    path = Path(path)
     config, folder, device = read_config(path), _pick(path, step), _usable(device)
-    try: trainer = assemble(config['trainer'], data, device=device, **own)
-    except (KeyError, TypeError, ValueError, AttributeError) as e: raise CheckpointError(f'{path}: {e}') from e
-    try:
-        state = _read_json(folder/'state.json')
-        tensors = _load_tensors(folder, state)
-        if data is None: trainer.data.config = config['data']
-        _restore(trainer, tensors, state)
-        trainer.run = Path(path).resolve()
-    except CheckpointError as e: raise CheckpointError(f'{e}{_offer(path, folder)}') from e
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OSError, SafetensorError) as e:
-        raise CheckpointError(f'{folder}: does not fit its config.json ({(str(e) or type(e).__name__).splitlines()[0]})') from e
+    try: trainer = _load(path, folder, config, device, data, own)
+    except CheckpointError as e:
+        if not folder.exists() and step is None: return load_run(path, device, data, **own)      # a newer one has just taken its place
+        raise CheckpointError(f'{e}{_offer(path, folder)}') from e
+    trainer.run, trainer.run_step = path.resolve(), _step(checkpoints(path)[-1])
     return trainer
 
-# %% ../nbs/09_checkpoint.ipynb #47e1e2a4
-def _offer(path, folder):
-    "Name the next older checkpoint, if there is one"
-    older = [p for p in checkpoints(path) if p.name < folder.name]
-    return f'; the one before it: load_run(..., step={int(older[-1].name[5:])})' if older else ''
+# %% ../nbs/09_checkpoint.ipynb #661e72b2
+_wrong = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError, OSError, SafetensorError)
 
-# %% ../nbs/09_checkpoint.ipynb #865c2f27
+def _load(path, folder, config, device, data, own):
+    "The trainer of a description, in the state of a checkpoint"
+    try:
+        _check_sizes(folder, config['trainer'], own)
+        trainer = assemble(config['trainer'], data, device=device, **own)
+    except _wrong as e: raise CheckpointError(f'{path/"config.json"}: {_first_line(e)}') from e
+    if data is None: trainer.data.config = config['data']
+    try: _load_state(trainer, folder)
+    except _wrong as e: raise CheckpointError(f'{folder}: does not fit its config.json ({_first_line(e)})') from e
+    return trainer
+
+def _first_line(e): return (str(e) or type(e).__name__).splitlines()[0]
+
+def _whole(folder):
+    "Whether all files of a checkpoint agree with their checksums"
+    try: return all(_digest(folder/Path(n).name) == d for n, d in _read_json(folder/'state.json')['sha256'].items())
+    except (CheckpointError, *_wrong): return False
+
+def _offer(path, folder):
+    "Name the newest older checkpoint that is whole, if there is one"
+    older = [p for p in checkpoints(path) if _step(p) < _step(folder) and _whole(p)]
+    return f'; the one before it is whole: step={_step(older[-1])}, or --step {_step(older[-1])}' if older else ''
+
+# %% ../nbs/09_checkpoint.ipynb #0280bb16
 class Checkpoint(Callback):
     "Saves the run every so many steps and at its end, and logs to `log.jsonl`"
     def __init__(self,
         path: str|Path, # the run folder
         every: int = 500, # steps
-        keep: int = 2, # checkpoints to keep
-        notes: dict|None = None # JSON-able extras for config.json
+        keep: int = 2, # checkpoints to keep, besides the best
+        notes: dict|None = None, # JSON-able extras for config.json
+        best: str|None = None, # keep the checkpoint where this entry of the record was lowest, such as 'fid', which `Evaluate` before us puts there
+        rollbacks: int = 0 # how often a run with a loss that is not finite goes back to the last checkpoint, with half the learning rate
     ):
         if every < 1 or keep < 1: raise ValueError(f'every and keep must be at least 1, got {every} and {keep}')
-        self.path, self.every, self.keep, self.notes = Path(path), every, keep, notes
+        self.path, self.every, self.keep, self.notes, self.best, self.rollbacks, self.lock = Path(path), every, keep, notes, best, rollbacks, None
     def save(self, trainer):
-        if (last := checkpoints(self.path)[-1:]) and last[0].name == _name(trainer): return      # it is there already
+        if (last := checkpoints(self.path)[-1:]) and _step(last[0]) == trainer.steps_done: return      # it is there already
         trainer.check()
         save_run(trainer, self.path, keep=self.keep, notes=self.notes)
-    def before_fit(self, trainer):
-        if checkpoints(self.path) and trainer.run != self.path.resolve():
-            raise CheckpointError(f'{self.path}: holds another run; choose another folder, or go on with that run: load_run({str(self.path)!r}, data=...)')
-        self._forget(trainer)
-        self.save(trainer)
     def after_step(self, trainer):
-        if trainer.steps_done % self.every == 0: self.save(trainer)
-    def after_fit(self, trainer): self.save(trainer)
-    def on_error(self, trainer, error):
-        if isinstance(error, TrainingError) and (kept := checkpoints(self.path)): error.args = (f'{error}. The last good checkpoint is {kept[-1]}',)
+        if trainer.steps_done % self.every == 0 or (trainer.best and trainer.best['step'] == trainer.steps_done): self.save(trainer)
+    def after_fit(self, trainer):
+        self.save(trainer)
+        self._unlock()
 
-# %% ../nbs/09_checkpoint.ipynb #cccbc7a2
+# %% ../nbs/09_checkpoint.ipynb #22ba0629
+def _alive(pid):
+    try: os.kill(pid, 0)
+    except ProcessLookupError: return False
+    except OSError: pass                                                          # somebody else's
+    return True
+
+@patch
+def _acquire(self: Checkpoint):
+    "Be the only one who trains in this folder; CheckpointError names the one who does"
+    lock = FileLock(self.path/'.lock', thread_local=False)
+    try: who = json.loads((self.path/'running.json').read_text())
+    except (OSError, ValueError): who = {}
+    gone = who.get('host') == platform.node() and not _alive(who.get('pid'))      # its workers may outlive it by some seconds
+    try: lock.acquire(timeout=20 if gone else 0)
+    except Timeout:
+        raise CheckpointError(f'{self.path}: process {who.get("pid", "?")} on {who.get("host", "this machine")} has been training here since {who.get("since", "a moment")}; '
+                              'wait for it, stop it, or choose another folder') from None
+    self.lock = lock
+    _write_atomic(self.path/'running.json', _dump(dict(pid=os.getpid(), host=platform.node(), since=time.strftime('%Y-%m-%d %H:%M:%S'))))
+
+@patch
+def _unlock(self: Checkpoint):
+    "Give the folder free, if it is ours"
+    if self.lock is None: return False
+    (self.path/'running.json').unlink(missing_ok=True)
+    self.lock.release()
+    self.lock = None
+    return True
+
+# %% ../nbs/09_checkpoint.ipynb #941ac830
+@patch
+def before_fit(self: Checkpoint, trainer):
+    found = checkpoints(self.path)
+    if found and trainer.run != self.path.resolve():
+        raise CheckpointError(f'{self.path}: holds another run; choose another folder, or go on with that run: load_run({str(self.path)!r}, data=...)')
+    try:
+        self.path.mkdir(parents=True, exist_ok=True)
+        _no_links(self.path)
+        self._acquire()
+    except OSError as e: raise CheckpointError(f'{self.path}: cannot be written ({e.strerror or e})') from e
+    if found and _step(checkpoints(self.path)[-1]) > trainer.run_step: raise CheckpointError(f'{self.path}: has gone on in the meantime; load it again')
+    self._forget(trainer)
+    self.save(trainer)
+    self.began = time.time() - self._seconds()
+
+@patch
+def on_error(self: Checkpoint, trainer, error):
+    if self._unlock() and isinstance(error, (TrainingError, DataError, CheckpointError)) and (kept := checkpoints(self.path)):
+        error.args = (f'{error}. The last good checkpoint is {kept[-1]}',)
+
+# %% ../nbs/09_checkpoint.ipynb #69b79813
+def _append(path, line):
+    "Add a whole line to a file, or nothing"
+    with open(path, 'ab', buffering=0) as f:
+        size = f.seek(0, os.SEEK_END)
+        if f.write(line) == len(line): return
+        f.truncate(size)
+        raise OSError(28, 'No space left on device')
+
+def _peak_memory(device):
+    "The most memory this process has had, in MB; on a GPU, of its"
+    if device.type == 'cuda': return round(torch.cuda.max_memory_allocated(device)/1e6)
+    try: import resource
+    except ImportError: return None                                             # Windows
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if sys.platform == 'darwin' else 1024)/1e6)
+
 @patch
 def after_log(self: Checkpoint, trainer, record):
-    "Append one whole line to log.jsonl"
-    try:
-        line = (json.dumps(record) + '\n').encode()
-        with open(self.path/'log.jsonl', 'ab', buffering=0) as f:
-            if f.write(line) != len(line): raise OSError(28, 'No space left on device')
+    "Append one whole line to log.jsonl, with the time since the start in seconds and the memory in MB; see whether this is the best so far"
+    line = record | dict(seconds=round(time.time() - self.began, 3), memory=_peak_memory(trainer.device))
+    try: _append(self.path/'log.jsonl', (json.dumps(line) + '\n').encode())
     except OSError as e: raise CheckpointError(f'{self.path/"log.jsonl"}: cannot be written ({e.strerror})') from e
+    if self.best in record and (not trainer.best or trainer.best['name'] != self.best or record[self.best] < trainer.best['value']):
+        trainer.best = dict(name=self.best, value=record[self.best], step=trainer.steps_done)
 
-def _step_of(line):
-    "The step that a line of log.jsonl tells of; infinity for half a line"
-    try: return json.loads(line)['step'] if line.endswith(b'\n') else float('inf')
-    except (ValueError, KeyError, TypeError): return float('inf')
+# %% ../nbs/09_checkpoint.ipynb #8307f504
+def _entry(line):
+    "A line of log.jsonl; an empty dictionary for what is none"
+    try: x = json.loads(line) if line.endswith(b'\n') else {}
+    except (ValueError, RecursionError): return {}
+    return x if isinstance(x, dict) and isinstance(x.get('step'), int) else {}
+
+@patch
+def _seconds(self: Checkpoint):
+    "The time that the run has taken so far"
+    try: last = _entry((self.path/'log.jsonl').read_bytes().splitlines(keepends=True)[-1])
+    except (OSError, IndexError): return 0.
+    return float(last.get('seconds', 0))
 
 @patch
 def _forget(self: Checkpoint, trainer):
-    "Drop checkpoints and lines of log.jsonl that lie beyond the trainer's step, and a broken last line"
+    "Drop checkpoints and lines of log.jsonl that lie beyond the trainer's step, and a broken line"
     for p in checkpoints(self.path):
-        if p.name > _name(trainer): shutil.rmtree(p)
+        if _step(p) > trainer.steps_done: _remove(p)
     for p in (self.path/'checkpoints').glob('.*'): shutil.rmtree(p)             # what a kill left behind
     log = self.path/'log.jsonl'
     if not log.exists(): return
     lines = log.read_bytes().splitlines(keepends=True)
-    kept = [l for l in lines if _step_of(l) <= trainer.steps_done]
+    kept = [l for l in lines if _entry(l).get('step', math.inf) <= trainer.steps_done]
     if kept != lines: _write_atomic(log, b''.join(kept))
+
+# %% ../nbs/09_checkpoint.ipynb #5c5f1d3b
+@patch
+def on_nan(self: Checkpoint, trainer, error):
+    if trainer.rollbacks >= self.rollbacks: return False
+    folder, total, n = checkpoints(self.path)[-1], trainer.total_steps, trainer.rollbacks + 1
+    try: _load_state(trainer, folder)
+    except _wrong as e: raise CheckpointError(f'{folder}: cannot be gone back to ({_first_line(e)})') from e
+    for opt in (trainer.opt_G, trainer.opt_D):
+        for g in opt.param_groups: g['initial_lr'] *= .5**(n - trainer.rollbacks)
+    trainer.total_steps, trainer.rollbacks = total, n
+    self._forget(trainer)
+    warnings.warn(f'{error}; back to step {trainer.steps_done} with half the learning rate ({n} of {self.rollbacks})')
+    return True

@@ -122,23 +122,25 @@ def batches(self:Mixture,
             yield tuple(_to(t, device) for t in self._draw(batch_size, _generator(seed, p)))
     return _Batches(start, batch_size)
 
-# %% ../nbs/01_data.ipynb #77a7e445
+# %% ../nbs/01_data.ipynb #7a86c993
 def ring(
     n: int = 8, # modes
     radius: float = 2., # of the circle
     std: float = .02 # of each mode
 ) -> Mixture:
     "Place Gaussians evenly on a circle"
+    if n != int(n) or not 1 <= n <= 10_000: raise ValueError(f'a ring has 1 to 10,000 modes, got {n!r}')
     angle = torch.arange(n)*(2*math.pi/n)
     return Mixture(radius*torch.stack([angle.cos(), angle.sin()], 1), std, config=dict(source='ring', n=n, radius=radius, std=std))
 
-# %% ../nbs/01_data.ipynb #2ee93213
+# %% ../nbs/01_data.ipynb #92f62fac
 def grid(
     side: int = 5, # modes in a row, and rows
     spacing: float = 2., # between neighbours
     std: float = .05 # of each mode
 ) -> Mixture:
     "Place Gaussians on a square grid around the origin"
+    if side != int(side) or not 1 <= side <= 100: raise ValueError(f'a grid has 1 to 100 modes in a row, got {side!r}')
     at = (torch.arange(side) - (side - 1)/2)*spacing
     return Mixture(torch.cartesian_prod(at, at), std, config=dict(source='grid', side=side, spacing=spacing, std=std))
 
@@ -215,15 +217,16 @@ def batches(self:ImageData,
             yield _ready(_mirror(x, rows >= n) if self.flip else x, y, device)
     return _Batches(start, batch_size)
 
-# %% ../nbs/01_data.ipynb #c421e526
+# %% ../nbs/01_data.ipynb #90e98de8
 def _check_request(size, channels):
     "`size` as (H, W), once both arguments make sense"
     pair = (size, size) if np.ndim(size) == 0 else tuple(size)
     if len(pair) != 2 or not all(s >= 1 and s == int(s) for s in pair): raise ValueError(f'size must be pixels, at least 1, or (H, W), got {size}')
+    if math.prod(map(int, pair)) > (Image.MAX_IMAGE_PIXELS or math.inf): raise ValueError(f'size {size}: more pixels than Image.MAX_IMAGE_PIXELS, {Image.MAX_IMAGE_PIXELS}')
     if channels not in (None, 1, 2, 3, 4): raise ValueError(f'channels must be 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha), got {channels}')
     return tuple(map(int, pair))
 
-# %% ../nbs/01_data.ipynb #e9b5d18f
+# %% ../nbs/01_data.ipynb #de47222d
 def _recolour(x, channels):
     "Opaque images (N, 1 or 3, H, W) uint8, with `channels`"
     if channels < 3 and x.shape[1] == 3:    # luma, as Pillow rounds it
@@ -242,6 +245,8 @@ def _from_array(images, labels, classes, size, channels, flip, **config):
     "Images (N, 1 or 3, h, w) uint8 as `ImageData`"
     size, channels = _check_request(size, channels), channels or images.shape[1]
     config |= dict(size=list(size), channels=channels) | (dict(flip=True) if flip else {})
+    need, free = len(images)*channels*math.prod(size), _free_memory()
+    if need > free: raise ValueError(f'{len(images):,} images of {channels} x {size[0]} x {size[1]} take {need/1e9:.1f} GB of memory, {free/1e9:.1f} are free; choose a smaller size')
     return ImageData(_fit(images, size, channels), labels, classes, flip, config)
 
 # %% ../nbs/01_data.ipynb #65fcbb6f
@@ -341,7 +346,7 @@ def _folder_labels(names, root):
     number = {c: i for i, c in enumerate(sorted(set(kinds)))}
     return ([number[k] for k in kinds], list(number)) if len(number) > 1 else (None, None)
 
-# %% ../nbs/01_data.ipynb #10452b1c
+# %% ../nbs/01_data.ipynb #10c8dc2a
 class _Files:
     "Image files in a folder or a zip"
     def __init__(self, root):
@@ -355,7 +360,13 @@ class _Files:
         try: self._zip, self._pid = zipfile.ZipFile(self.root), os.getpid()
         except (OSError, zipfile.BadZipFile) as e: raise DataError(f'{self.root}: neither a folder nor a zip that opens ({_why(e)})') from None
         return self._zip
-    def open(self, name): return open(self.root/name, 'rb') if self.root.is_dir() else self._archive().open(name)
+    def open(self, name):
+        "The file as a stream of bytes, if it is an ordinary one of a sane size"
+        path, limit = self.root/name, 2**29
+        size = path.stat().st_size if (plain := self.root.is_dir()) else self._archive().getinfo(name).file_size
+        if plain and not path.is_file(): raise ValueError('not an ordinary file')
+        if size > limit: raise ValueError(f'{size:,} bytes, {limit:,} are the most')
+        return open(path, 'rb') if plain else self._archive().open(name)
 
 # %% ../nbs/01_data.ipynb #17854e5e
 @patch
@@ -434,8 +445,12 @@ def batches(self:ImageStream,
             yield _ready(*got, device)
     return _Batches(start, batch_size)
 
-# %% ../nbs/01_data.ipynb #897507f8
-_published = dict(mnist=(datasets.MNIST, 'MNIST/raw'), fashion_mnist=(datasets.FashionMNIST, 'FashionMNIST/raw'), cifar10=(datasets.CIFAR10, 'cifar-10-batches-py'))
+# %% ../nbs/01_data.ipynb #d6f8f5e0
+def _raw(cls):
+    "torchvision's class without its old files, which are pickles that nobody has checked"
+    return type(cls.__name__, (cls,), dict(_check_legacy_exist=lambda self: False))
+
+_published = dict(mnist=(_raw(datasets.MNIST), 'MNIST/raw'), fashion_mnist=(_raw(datasets.FashionMNIST), 'FashionMNIST/raw'), cifar10=(datasets.CIFAR10, 'cifar-10-batches-py'))
 
 def _load_published(name, root):
     "The training images (N, C, h, w), labels and classes of a well-known set, downloaded if they are not below `root`"

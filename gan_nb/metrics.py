@@ -8,10 +8,10 @@ Docs: https://gan-nb.github.io/gan_nb/metrics.html.md"""
 
 # %% auto #0
 __all__ = ['Score', 'mode_coverage', 'FeatureSet', 'Features', 'frechet_distance', 'fid', 'kid', 'inception_score',
-           'precision_recall', 'density_coverage']
+           'precision_recall', 'density_coverage', 'all_scores', 'compare_with', 'Evaluate']
 
-# %% ../nbs/07_metrics.ipynb #5425eb58
-import hashlib, inspect, json
+# %% ../nbs/07_metrics.ipynb #247340f3
+import hashlib, inspect, json, math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -25,6 +25,7 @@ from torch import nn
 
 from .core import _check_images, _write_atomic, default_device, to_image
 from .data import DataError, ImageData, Mixture, _ready, _why
+from .training import Callback
 
 # %% ../nbs/07_metrics.ipynb #84f57808
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ def save(self:Features,
     _write_atomic(path/'features.json', (json.dumps(dict(format=1, config=self.f.config, notes=self.notes, **self.provenance), indent=1) + '\n').encode())
     return path
 
-# %% ../nbs/07_metrics.ipynb #25afc010
+# %% ../nbs/07_metrics.ipynb #2e8dded7
 @patch(cls_method=True)
 def load(cls:Features,
     path: str|Path, # a folder written by `save`
@@ -229,6 +230,8 @@ def load(cls:Features,
     path = Path(path)
     try:
         about = json.loads((path/'features.json').read_text(encoding='utf-8'))
+        with torch.device('meta'): need = sum(t.nbytes for t in _Classifier(**about['config']).state_dict().values())
+        if need > (path/'features.safetensors').stat().st_size: raise ValueError(f'a network of {need:,} bytes is described')
         net = _Classifier(**about['config'])
         with safe_open(path/'features.safetensors', 'pt') as f: net.load_state_dict({k: f.get_tensor(k) for k in f.keys()})
         features = _of_classifier(cls, net, about['notes'])
@@ -408,3 +411,41 @@ def density_coverage(
         hits, covered = hits + inside.sum().item(), covered | inside.any(0)
     about |= dict(k=k)
     return Score('density', hits/(k*len(y)), None, about), Score('coverage', covered.double().mean().item(), None, about)
+
+# %% ../nbs/07_metrics.ipynb #d15b362f
+def all_scores(
+    real: FeatureSet, # what Features gave for real images
+    fake: FeatureSet # likewise for fakes, from the same features
+) -> list: # of `Score`: FID, KID, precision, recall, density, coverage, and the inception score if there is a classifier
+    "Compute every score that two sets of features allow"
+    found = [fid(real, fake), kid(real, fake), *precision_recall(real, fake), *density_coverage(real, fake)]
+    return found + ([inception_score(fake)] if fake.probabilities is not None else [])
+
+# %% ../nbs/07_metrics.ipynb #134bc37e
+def compare_with(
+    data, # the data set to compare with
+    features: Features, # what the images are compared by
+    n: int = 1000, # real images, and samples; small numbers make the FID too large
+    scores: Callable = fid, # real and fake features -> a `Score`, or several
+    seed: int = 0 # of the latents: the same ones each time
+) -> Callable: # trainer -> what `scores` gives
+    "Measure a trainer's samples against data"
+    real = features(data, n)
+    return lambda trainer: scores(real, features(trainer.sample(n, seed=seed)))
+
+# %% ../nbs/07_metrics.ipynb #e9ad3fe3
+class Evaluate(Callback):
+    "Adds scores to the record of the losses, every so many steps"
+    def __init__(self,
+        measure: Callable, # trainer -> a `Score`, or several; must leave the run as it is
+        every: int = 500 # steps; a score waits for the next reading of the losses
+    ):
+        if every < 1: raise ValueError(f'every must be at least 1, got {every}')
+        self.measure, self.every, self.scores = measure, every, []
+    def before_fit(self, trainer): self.seen = trainer.steps_done
+    def after_log(self, trainer, record):
+        due, self.seen = record['step']//self.every > self.seen//self.every, record['step']
+        if not due: return
+        found = self.measure(trainer)
+        self.scores = [found] if isinstance(found, Score) else list(found)
+        record |= {s.name.lower().replace(' ', '_'): s.value for s in self.scores}

@@ -74,12 +74,15 @@ def _optimizer(factory, net):
     for g in opt.param_groups: g.setdefault('initial_lr', g['lr'])
     return opt
 
-# %% ../nbs/06_training.ipynb #9d3521a6
+# %% ../nbs/06_training.ipynb #d3d868ac
 @dataclass(frozen=True)
 class Schedule:
     "A factor that starts at 1 and ends at `to`: call it with the progress in [0, 1]"
     name: str # 'cosine', 'linear' or 'constant'
     to: float = 1. # the factor at the end
+    def __post_init__(self):
+        if self.name not in ('cosine', 'linear', 'constant'): raise ValueError(f"a schedule is 'cosine', 'linear' or 'constant', got {self.name!r}")
+        if not 0 <= self.to < math.inf: raise ValueError(f'a schedule ends at a factor that is finite and not negative, got {self.to!r}')
     def __call__(self, progress: float) -> float:
         t = min(max(progress, 0.), 1.)
         fall = dict(cosine=(1 - math.cos(math.pi*t))/2, linear=t, constant=0.)[self.name]
@@ -99,7 +102,7 @@ def linear(
     "A straight line from 1 to `to`"
     return Schedule('linear', to)
 
-# %% ../nbs/06_training.ipynb #4912ed09
+# %% ../nbs/06_training.ipynb #c16e84de
 class Trainer:
     "Plays a generator and a discriminator against each other on a data set"
     def __init__(self,
@@ -123,7 +126,7 @@ class Trainer:
         self.device = _usable(device)
         self.dtype = _autocast_dtype(self.device, precision)
         for name, n in dict(batch_size=batch_size, n_critic=n_critic).items():
-            if n < 1: raise ValueError(f'{name} must be at least 1, got {n}')
+            if n != int(n) or n < 1: raise ValueError(f'{name} must be an integer of at least 1, got {n!r}')
         if not 0 <= ema < 1: raise ValueError(f'ema is a decay in [0, 1), got {ema}')
         unknown = set(schedules or {}) - {'lr', 'penalty', 'ema'}
         if unknown: raise ValueError(f"schedules are for 'lr', 'penalty' and 'ema', got {sorted(unknown)}")
@@ -136,7 +139,7 @@ class Trainer:
         self.opt_factories = tuple(o or partial(torch.optim.Adam, lr=2e-4, betas=(.5, .99)) for o in (opt_G, opt_D))
         self._setup()
 
-# %% ../nbs/06_training.ipynb #7013e1f3
+# %% ../nbs/06_training.ipynb #c5d8b546
 @patch
 def _setup(self: Trainer):
     "What follows from the arguments: optimizers, generators, counters, the averaged generator"
@@ -145,9 +148,9 @@ def _setup(self: Trainer):
     self.batches = self.data.batches(self.batch_size, seed=self.seed, device=self.device)
     self.G_still, self.D_still = _Still(self.G), _Still(self.D)
     self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False) if self.ema else None
-    self.steps_done, self.total_steps, self.d_updates = 0, 0, 0
+    self.steps_done, self.total_steps, self.d_updates, self.rollbacks = 0, 0, 0, 0
     self._pending, self._stop = [], None
-    self.run = None                                                   # the folder it was saved to or loaded from
+    self.run, self.best = None, None                                  # the folder it was saved to; the best score it has had
     before = [sum(q.at == p.at for q in self.penalties[:i]) for i, p in enumerate(self.penalties)]
     self.penalty_names = [f'penalty_{p.at}' + (f'_{k + 1}' if k else '') for p, k in zip(self.penalties, before)]
 
@@ -270,29 +273,35 @@ def _fresh():
     g.seed()
     return g
 
-# %% ../nbs/06_training.ipynb #88247e02
+# %% ../nbs/06_training.ipynb #2f6a8ebf
 class Callback:
     "Hooks around the loop of `Trainer.fit`: override what you need"
     def before_fit(self, trainer): "Before the first step"
     def after_step(self, trainer): "After each step; `trainer.steps_done` counts it already"
     def after_log(self, trainer, record): "After each logging interval, with its means: a dict of floats"
     def after_fit(self, trainer): "After the last step, and after a stop by the user; the run is whole"
+    def on_nan(self, trainer, error): "When a loss or a weight is not finite: true if this callback has brought the trainer back to a good state"
     def on_error(self, trainer, error): "When the run breaks off; `error` is raised after this"
 
-# %% ../nbs/06_training.ipynb #1a0f3764
+# %% ../nbs/06_training.ipynb #a1f3aaf9
 class TrainingError(Exception):
     "A run cannot go on: which term, at which step, and what to do"
 
-# %% ../nbs/06_training.ipynb #3495fe11
+class _NotFinite(TrainingError): "A loss or a weight is no number any more"
+
+# %% ../nbs/06_training.ipynb #dbe24c21
 @patch
 def _fetch(self: Trainer):
-    "The pending terms as (step, {term: float}) in one transfer; TrainingError at the first that is not finite"
+    "The pending terms as (step, {term: float}), in one transfer"
     if not self._pending: return []
     flat = iter(torch.stack([v.float() for _, terms in self._pending for v in terms.values()]).tolist())
-    rows = [(s, {k: next(flat) for k in terms}) for s, terms in self._pending]
+    return [(s, {k: next(flat) for k in terms}) for s, terms in self._pending]
+
+def _finite(rows):
+    "Rows of `_fetch`; TrainingError at the first term that is not finite"
     for s, terms in rows:
         for k, v in terms.items():
-            if not math.isfinite(v): raise TrainingError(f'{k} became {v} at step {s}; lower the learning rate or raise the penalty')
+            if not math.isfinite(v): raise _NotFinite(f'{k} became {v} at step {s}; lower the learning rate or raise the penalty')
     return rows
 
 def _means(rows):
@@ -303,23 +312,24 @@ def _means(rows):
         record[k] = sum(values)/len(values)
     return record
 
-# %% ../nbs/06_training.ipynb #cdbdf2ec
+# %% ../nbs/06_training.ipynb #f517b996
 @patch
 def check(self: Trainer) -> None:
     "Raise TrainingError if a loss since the last reading, or a weight, is not finite"
-    self._fetch()
+    _finite(self._fetch())
     for name, net in dict(G=self.G, D=self.D).items():
         if not all(torch.isfinite(p).all() for p in net.parameters()):
-            raise TrainingError(f'a weight of {name} is not finite after step {self.steps_done - 1}; lower the learning rate or raise the penalty')
+            raise _NotFinite(f'a weight of {name} is not finite after step {self.steps_done - 1}; lower the learning rate or raise the penalty')
 
-# %% ../nbs/06_training.ipynb #ea2f548f
+# %% ../nbs/06_training.ipynb #962a820c
 @contextmanager
 def _graceful(trainer):
-    "Let Ctrl-C and SIGTERM end the loop after the step in progress"
+    "Let Ctrl-C, SIGTERM and a terminal that closes end the loop after the step in progress"
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signals = [signal.SIGINT, signal.SIGTERM]
+    signals = [getattr(signal, s) for s in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, s)]
+    signals = [s for s in signals if signal.getsignal(s) != signal.SIG_IGN]     # nohup asks not to be told
     old = {s: signal.getsignal(s) for s in signals}
     def ask(number, frame):
         trainer.stop(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
@@ -336,7 +346,7 @@ def stop(self: Trainer,
     "Ask a running `fit` to end after the step in progress"
     self._stop = reason or True
 
-# %% ../nbs/06_training.ipynb #c6b1cb7b
+# %% ../nbs/06_training.ipynb #30e3dae9
 @patch
 def fit(self: Trainer,
     steps: int, # how many more
@@ -350,7 +360,7 @@ def fit(self: Trainer,
     with _graceful(self):
         try:
             for cb in cbs: cb.before_fit(self)
-            while self.steps_done < end and not self._stop: self._one(cbs, log_every)
+            while self.steps_done < end and not self._stop: self._one(end, cbs, log_every)
             self._log(cbs)
             for cb in cbs: cb.after_fit(self)
         except BaseException as e:
@@ -359,26 +369,31 @@ def fit(self: Trainer,
     if isinstance(self._stop, BaseException): raise self._stop
 
 @patch
-def _one(self: Trainer, cbs, log_every):
-    "A step of the loop: train, log, let the callbacks look"
-    self._pending.append((self.steps_done, self.step()))
-    if self.steps_done % log_every == 0: self._log(cbs)
-    for cb in cbs: cb.after_step(self)
+def _one(self: Trainer, end, cbs, log_every):
+    "A step of the loop: train, log, let the callbacks look; what is not finite stops the run unless a callback can mend it"
+    try:
+        self._pending.append((self.steps_done, self.step()))
+        if self.steps_done % log_every == 0 or self.steps_done == end: self._log(cbs)
+        if self.steps_done == end: self.check()
+        for cb in cbs: cb.after_step(self)
+    except _NotFinite as e:
+        if not any([cb.on_nan(self, e) for cb in cbs]): raise
 
 @patch
 def _log(self: Trainer, cbs):
-    rows, self._pending = self._fetch(), []
-    if rows:
-        for cb in cbs: cb.after_log(self, _means(rows))
+    "Read the losses; callbacks may add to the record that the next ones get"
+    rows, self._pending = _finite(self._fetch()), []
+    record = _means(rows) if rows else None
+    for cb in cbs if rows else []: cb.after_log(self, record)
 
-# %% ../nbs/06_training.ipynb #791a6d25
+# %% ../nbs/06_training.ipynb #07ecf8a9
 class Progress(Callback):
     "A progress bar with the losses, in a terminal and in a notebook"
     def before_fit(self, trainer):
         quiet = not sys.stderr.isatty() and 'ipykernel' not in sys.modules
         self.bar = tqdm(initial=trainer.steps_done, total=trainer.total_steps, unit='step', mininterval=10 if quiet else .2,
                         disable=bool(os.environ.get('IN_TEST')))
-    def after_step(self, trainer): self.bar.update()
+    def after_step(self, trainer): self.bar.update(trainer.steps_done - self.bar.n)
     def after_log(self, trainer, record):
         self.bar.set_postfix({k: f'{record[k]:.3f}' for k in ('d_loss', 'g_loss')}, refresh=False)
     def after_fit(self, trainer): self.bar.close()
@@ -392,7 +407,7 @@ class Recorder(Callback):
     def before_fit(self, trainer): self.start = time.perf_counter() - (self.rows[-1]['seconds'] if self.rows else 0.)
     def after_log(self, trainer, record): self.rows.append(record | dict(seconds=time.perf_counter() - self.start))
 
-# %% ../nbs/06_training.ipynb #f44b4314
+# %% ../nbs/06_training.ipynb #fca4d614
 @patch
 def show(self: Recorder,
     keys: list = ('d_loss', 'g_loss'), # terms of the record
@@ -400,9 +415,9 @@ def show(self: Recorder,
 ) -> None:
     "Draw terms of the record against the step"
     rows = lambda k: [r for r in self.rows if k in r]
-    show_curves({k: ([r['step'] for r in rows(k)], [r[k] for r in rows(k)]) for k in keys}, ylabel='loss', ax=ax)
+    show_curves({k: ([r['step'] for r in rows(k)], [r[k] for r in rows(k)]) for k in keys}, ylabel='loss' if len(keys) > 1 else keys[0], ax=ax)
 
-# %% ../nbs/06_training.ipynb #03b3d917
+# %% ../nbs/06_training.ipynb #dde11d5a
 class SampleGrid(Callback):
     "Draws the same latents every so many steps; keeps the pictures, or writes them to a folder"
     def __init__(self,
@@ -417,7 +432,10 @@ class SampleGrid(Callback):
         if trainer.steps_done % self.every: return
         x = trainer.sample(self.n, seed=self.seed)
         if not self.folder: self.grids.append((trainer.steps_done, to_image(x) if x.ndim == 4 else x.cpu()))
-        elif x.ndim == 4: save_images(x, self.folder/f'step_{trainer.steps_done:08}.png')
+        elif x.ndim == 4: self._write(x, self.folder/f'step_{trainer.steps_done:08}.png')
+    def _write(self, x, path):
+        try: save_images(x, path)
+        except OSError as e: raise TrainingError(f'{path}: cannot be written ({e.strerror})') from e
 
 # %% ../nbs/06_training.ipynb #dfef983c
 @patch
