@@ -9,7 +9,7 @@ Docs: https://gan-nb.github.io/gan_nb/checkpoint.html.md"""
 # %% auto #0
 __all__ = ['CheckpointError', 'describe', 'assemble', 'save_run', 'checkpoints', 'read_config', 'load_run', 'Checkpoint']
 
-# %% ../nbs/09_checkpoint.ipynb #bcb6b4c8
+# %% ../nbs/09_checkpoint.ipynb #2745ac18
 import hashlib, json, math, os, platform, re, secrets, shutil, stat, sys, time, warnings
 from dataclasses import asdict
 from functools import partial
@@ -19,10 +19,10 @@ import torch
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 import gan_nb
-from .core import _write_atomic
+from .core import _OneLine, _write_atomic
 from .data import DataError, _free_memory
 from .generator import DCGANGenerator, MLPGenerator
 from .discriminator import DCGANDiscriminator, MLPDiscriminator
@@ -30,8 +30,8 @@ from .losses import losses
 from .penalties import GradientPenalty
 from .training import Callback, Schedule, Trainer, TrainingError, _usable
 
-# %% ../nbs/09_checkpoint.ipynb #a01efe68
-class CheckpointError(Exception):
+# %% ../nbs/09_checkpoint.ipynb #d0789bc7
+class CheckpointError(_OneLine):
     "A run folder cannot be written or read: which file, why, and what to do"
 
 def _by_name(*classes): return {c.__name__: c for c in classes}
@@ -60,14 +60,14 @@ def describe(
         schedules={k: asdict(s) for k, s in t.schedules.items()} if all(isinstance(s, Schedule) for s in t.schedules.values()) else None,
         **{k: getattr(t, k) for k in ('batch_size', 'n_critic', 'clip', 'ema', 'precision', 'seed')})
 
-# %% ../nbs/09_checkpoint.ipynb #b6cb6898
+# %% ../nbs/09_checkpoint.ipynb #3fa40c37
 def _check_numbers(x, name):
     "Refuse numbers and texts in a description that no run of ours has"
     if isinstance(x, (dict, list)):
         if len(x) > 100: raise ValueError(f'{name} has {len(x)} entries')
         for k, v in x.items() if isinstance(x, dict) else enumerate(x): _check_numbers(v, k)
     if isinstance(x, (int, float)) and name != 'seed' and not abs(x) <= 2**16: raise ValueError(f'{name} = {x} is out of range')
-    if isinstance(x, str) and len(x) > 100: raise ValueError(f'{name} = {x[:20]}... is too long')
+    if isinstance(x, str) and len(x) > 4096: raise ValueError(f'{name} = {x[:20]}... is too long')
 
 def _build(kind, table, config):
     "The part that `config` names, from a closed list"
@@ -89,6 +89,11 @@ def _part(key, value):
     if key == 'schedules': return {k: Schedule(**s) for k, s in value.items()}
     return value
 
+def _made(key, value):
+    "`_part`, or a ValueError that names the entry"
+    try: return _part(key, value)
+    except (KeyError, TypeError, AttributeError) as e: raise ValueError(f'{key}: {value!r} describes none ({e})') from e
+
 # %% ../nbs/09_checkpoint.ipynb #ed70e2c5
 class _NoData:
     "Stands where a data set was, until it is needed"
@@ -99,7 +104,7 @@ class _NoData:
     def __iter__(self): return self
     def __next__(self): raise TrainingError('this run was loaded without data: use load_run(path, data=...) to train on')
 
-# %% ../nbs/09_checkpoint.ipynb #62063c9e
+# %% ../nbs/09_checkpoint.ipynb #c770afe1
 def assemble(
     config: dict, # as `describe` gives it
     data = None, # a data set of the shape that the networks are built for; needed by `fit`, not by `sample`
@@ -109,7 +114,7 @@ def assemble(
     "Make the trainer that a description describes; the inverse of `describe`"
     missing = [k for k, v in config.items() if v is None and k not in own and k != 'clip']
     if missing: raise ValueError(f"{', '.join(missing)}: not one of gan_nb's own, hand it over as {missing[0]}=...")
-    parts = {k: _part(k, v) for k, v in config.items() if k not in own and v is not None} | own
+    parts = {k: _made(k, v) for k, v in config.items() if k not in own and v is not None} | own
     G, D = parts.pop('generator'), parts.pop('discriminator')
     return Trainer(G, D, data if data is not None else _NoData(G.shape), device=device, **parts)
 
@@ -214,14 +219,16 @@ def _seal(x): return _dump(x | dict(checksum=_checksum(x)))
 
 def _name(t): return f'step_{t.steps_done:08}'
 
-# %% ../nbs/09_checkpoint.ipynb #692c4c2d
+# %% ../nbs/09_checkpoint.ipynb #72934cde
 def _write_checkpoint(t, folder):
     "Fill `folder` with the state of trainer `t`"
+    digests = {}
     for name, tensors in _tensors(t).items():
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, folder/f'{name}.safetensors')
-    files = sorted(folder.glob('*.safetensors'))
-    (folder/'state.json').write_bytes(_seal(dict(format=_format, **_numbers(t), sha256={f.name: _digest(f) for f in files})))
-    for f in (*files, folder/'state.json', folder): _flush(f)
+        data = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
+        digests[f'{name}.safetensors'] = hashlib.sha256(data).hexdigest()
+        (folder/f'{name}.safetensors').write_bytes(data)
+    (folder/'state.json').write_bytes(_seal(dict(format=_format, **_numbers(t), sha256=digests)))
+    for f in (*folder.iterdir(), folder): _flush(f)
 
 def _remove(folder):
     "Take a checkpoint out of sight in one rename, then delete it"

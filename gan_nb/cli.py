@@ -9,7 +9,7 @@ Docs: https://gan-nb.github.io/gan_nb/cli.html.md"""
 # %% auto #0
 __all__ = ['gan_train', 'gan_sample', 'gan_eval']
 
-# %% ../nbs/11_cli.ipynb #a8f1e813
+# %% ../nbs/11_cli.ipynb #91392b2f
 import io, json, shlex, shutil, sys, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -21,14 +21,14 @@ from fastcore.script import call_parse, is_cli
 from matplotlib.figure import Figure
 
 from .checkpoint import Checkpoint, CheckpointError, checkpoints, load_run, read_config
-from .core import _write_atomic, save_images, show_points
+from .core import _OneLine, _printable, _write_atomic, save_images, show_points
 from .data import DataError, load_data
 from .metrics import Evaluate, Features, all_scores, compare_with, mode_coverage
 from .recipes import default_recipe, recipe as get_recipe
 from .training import Progress, SampleGrid, TrainingError
 
-# %% ../nbs/11_cli.ipynb #13491a76
-class _BadArgument(Exception): "An argument that no run can be made of"
+# %% ../nbs/11_cli.ipynb #5b0c19c8
+class _BadArgument(_OneLine): "An argument that no run can be made of"
 
 @contextmanager
 def _arguments():
@@ -36,12 +36,12 @@ def _arguments():
     try: yield
     except ValueError as e: raise _BadArgument(e) from e
 
-def _hint(message, *_): print(f'warning: {message}', file=sys.stderr)
+def _hint(message, *_): print(f'warning: {_printable(message)}', file=sys.stderr)
 
 _no_memory = 'out of memory; try a smaller --batch-size or --size'
 
 def _refuse(command, message):
-    print(f'{command.__name__}: {message}', file=sys.stderr)
+    print(f'{command.__name__}: {_printable(message)}', file=sys.stderr)
     raise SystemExit(2) from None
 
 @contextmanager
@@ -49,6 +49,8 @@ def _one_line(command):
     "When `command` was called from a shell: print expected errors as one line and exit with status 2"
     if not is_cli(command): return (yield)
     warnings.showwarning = _hint
+    warnings.filterwarnings('ignore', module='PIL')                   # it speaks of each odd picture; those it cannot read are named by us
+    sys.stdout.reconfigure(errors='backslashreplace')                 # a file name may be no text at all
     try: yield
     except (DataError, TrainingError, CheckpointError, _BadArgument) as e: _refuse(command, e)
     except OSError as e: _refuse(command, f'{e.filename}: {e.strerror}' if e.filename else e)

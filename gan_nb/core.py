@@ -125,6 +125,15 @@ def save_images(
     _write_atomic(path, buf.getvalue())
     return path
 
+# %% ../nbs/00_core.ipynb #6a37ee71
+def _printable(text):
+    "`text` with all that is not printable escaped"
+    return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+class _OneLine(Exception):
+    "An error that prints as one line, whatever names it tells of"
+    def __str__(self): return _printable(super().__str__())
+
 # %% ../nbs/00_core.ipynb #423d5438
 def show_points(
     points: torch.Tensor, # (N, 2)

@@ -9,7 +9,7 @@ Docs: https://gan-nb.github.io/gan_nb/data.html.md"""
 # %% auto #0
 __all__ = ['Mixture', 'ring', 'grid', 'ImageData', 'digits', 'DataError', 'ImageStream', 'load_data']
 
-# %% ../nbs/01_data.ipynb #a3e00485
+# %% ../nbs/01_data.ipynb #0fc4dc87
 import difflib, itertools, math, os, signal, warnings, zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from torchvision import datasets
 from torchvision.transforms import v2
 
-from .core import default_device
+from .core import _OneLine, default_device
 
 # %% ../nbs/01_data.ipynb #ab32086a
 def _generator(seed, k):
@@ -295,8 +295,8 @@ def _decode(f, size, channels):
     a = np.asarray(im.convert(('L', 'LA', 'RGB', 'RGBA')[channels - 1]))
     return a.reshape(*size, channels).transpose(2, 0, 1)
 
-# %% ../nbs/01_data.ipynb #1d21b1c9
-class DataError(Exception):
+# %% ../nbs/01_data.ipynb #3ff1cdd1
+class DataError(_OneLine):
     "Report data that cannot be used: what, where, and what to do, in one line"
 
 # %% ../nbs/01_data.ipynb #76062ac6

@@ -9,7 +9,7 @@ Docs: https://gan-nb.github.io/gan_nb/training.html.md"""
 # %% auto #0
 __all__ = ['Schedule', 'cosine', 'linear', 'Trainer', 'Callback', 'TrainingError', 'Progress', 'Recorder', 'SampleGrid']
 
-# %% ../nbs/06_training.ipynb #37578285
+# %% ../nbs/06_training.ipynb #2f0845a7
 import copy, inspect, math, os, signal, sys, threading, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 from tqdm.auto import tqdm
 
-from .core import latents, save_images, show_curves, show_images, to_image
+from .core import _OneLine, latents, save_images, show_curves, show_images, to_image
 from .data import _device
 from .losses import AdversarialLoss
 from .penalties import clip_weights
@@ -139,7 +139,7 @@ class Trainer:
         self.opt_factories = tuple(o or partial(torch.optim.Adam, lr=2e-4, betas=(.5, .99)) for o in (opt_G, opt_D))
         self._setup()
 
-# %% ../nbs/06_training.ipynb #c5d8b546
+# %% ../nbs/06_training.ipynb #9ba091a7
 @patch
 def _setup(self: Trainer):
     "What follows from the arguments: optimizers, generators, counters, the averaged generator"
@@ -150,7 +150,7 @@ def _setup(self: Trainer):
     self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False) if self.ema else None
     self.steps_done, self.total_steps, self.d_updates, self.rollbacks = 0, 0, 0, 0
     self._pending, self._stop = [], None
-    self.run, self.best = None, None                                  # the folder it was saved to; the best score it has had
+    self.run, self.run_step, self.best = None, 0, None                # the folder it was saved to, its newest step then; the best score so far
     before = [sum(q.at == p.at for q in self.penalties[:i]) for i, p in enumerate(self.penalties)]
     self.penalty_names = [f'penalty_{p.at}' + (f'_{k + 1}' if k else '') for p, k in zip(self.penalties, before)]
 
@@ -283,8 +283,8 @@ class Callback:
     def on_nan(self, trainer, error): "When a loss or a weight is not finite: true if this callback has brought the trainer back to a good state"
     def on_error(self, trainer, error): "When the run breaks off; `error` is raised after this"
 
-# %% ../nbs/06_training.ipynb #a1f3aaf9
-class TrainingError(Exception):
+# %% ../nbs/06_training.ipynb #ad6e590b
+class TrainingError(_OneLine):
     "A run cannot go on: which term, at which step, and what to do"
 
 class _NotFinite(TrainingError): "A loss or a weight is no number any more"
