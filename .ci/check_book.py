@@ -35,6 +35,12 @@ def copy(top, to):
     for name in ('nbs', 'gan_nb'): shutil.copytree(top/name, to/name, ignore=junk, symlinks=True)
     for name in ('pyproject.toml', '_quarto.yml'): shutil.copy(top/name, to)
 
+def names(top):
+    "Every name that an exported module uses is one that it has: a notebook may have imported it in a cell that is not exported"
+    run = subprocess.run([sys.executable, '-m', 'ruff', 'check', '--isolated', '--quiet', '--select', 'F821', '--output-format', 'concise', 'gan_nb'], cwd=top, capture_output=True, text=True)
+    if run.returncode > 1 or 'No module named' in run.stderr: yield f'gan_nb: ruff cannot check the names ({run.stderr.strip().splitlines()[-1]})'
+    yield from run.stdout.splitlines() if run.returncode == 1 else []
+
 def files(top): return {p.relative_to(top): p.read_bytes() for d in ('gan_nb', 'nbs') for p in (top/d).rglob('*') if p.is_file()}
 
 def again(top):
@@ -123,6 +129,7 @@ def stored(nb):
 def check(top):
     "Everything that is wrong, a line each"
     yield from generated(top)
+    yield from names(top)
     yield from navigation(top)
     for p in notebooks(top/'nbs'):
         name, nb = p.relative_to(top), load(p)
