@@ -287,7 +287,7 @@ def attempt(kind, rng, d, base):
             assert t.sample(2, seed=0).shape == (2, 1, 8, 8)
             if t.batch_size <= 64 and t.n_critic <= 8: t.fit(1, [Checkpoint(run)])
         if kind == 'recipe':
-            refusals = (ValueError, TypeError)                                         # from Python, wrong arguments are ValueErrors
+            refusals = (ValueError, TypeError, TrainingError)                          # from Python, wrong arguments are ValueErrors
             r = json.loads(recipe(rng.choice(list(recipes()))).to_json()) | dict(width=4, batch_size=4, latent_dim=4)
             r = Recipe.from_json(json.dumps(mutate(r, rng)))
             if any(isinstance(v, (int, float)) and v > 1000 for v in (r.width, r.latent_dim, r.batch_size, r.n_critic)): return 'works'     # large is not wrong, it only takes long

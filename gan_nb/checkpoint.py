@@ -197,13 +197,13 @@ def _restore(t, tensors, numbers):
     else: t.generator.manual_seed(t.seed + t.steps_done)      # another kind of device has another kind of generator
     if t.device.type == 'cuda' and 'cuda' in tensors['random']: torch.cuda.set_rng_state(tensors['random']['cuda'], t.device)
 
-# %% ../nbs/09_checkpoint.ipynb #6cbe640d
+# %% ../nbs/09_checkpoint.ipynb #8563a961
 _format = 2      # 1 had no checksum in its JSON, and no losses pending
 
 def _flush(path):
     "Force a file or folder to the disk"
     if os.name == 'nt' and Path(path).is_dir(): return
-    fd = os.open(path, os.O_RDONLY)
+    fd = os.open(path, os.O_RDONLY if Path(path).is_dir() else os.O_RDWR)        # Windows flushes only what may be written
     try: os.fsync(fd)
     finally: os.close(fd)
 
@@ -219,7 +219,7 @@ def _seal(x): return _dump(x | dict(checksum=_checksum(x)))
 
 def _name(t): return f'step_{t.steps_done:08}'
 
-# %% ../nbs/09_checkpoint.ipynb #72934cde
+# %% ../nbs/09_checkpoint.ipynb #5069524f
 def _write_checkpoint(t, folder):
     "Fill `folder` with the state of trainer `t`"
     digests = {}
@@ -233,7 +233,8 @@ def _write_checkpoint(t, folder):
 def _remove(folder):
     "Take a checkpoint out of sight in one rename, then delete it"
     gone = folder.with_name(f'.old_{secrets.token_hex(4)}')
-    os.replace(folder, gone)
+    try: os.replace(folder, gone)
+    except OSError: return                                                       # it stays, and does no harm
     shutil.rmtree(gone, ignore_errors=True)
 
 def _publish(tmp, path):
@@ -256,7 +257,15 @@ def _config(t, notes):
     versions = dict(gan_nb=gan_nb.__version__, torch=str(torch.__version__), python=platform.python_version())
     return dict(format=_format, **(notes or {}), data=t.data.config, trainer=describe(t), versions=versions, machine=_machine(t.device))
 
-# %% ../nbs/09_checkpoint.ipynb #d63f019b
+# %% ../nbs/09_checkpoint.ipynb #cd1f2263
+def _check_mine(path, trainer):
+    "CheckpointError if a folder holds a run that is not this trainer's, or more of it than this trainer has seen"
+    if not (found := checkpoints(path)): return
+    newest = trainer.runs.get(Path(path).resolve())
+    if newest is None: raise CheckpointError(f'{path}: holds another run; choose another folder, or go on with that run: load_run({str(path)!r}, data=...)')
+    if _step(found[-1]) > newest: raise CheckpointError(f'{path}: has gone on in the meantime; load it again')
+
+# %% ../nbs/09_checkpoint.ipynb #02c64d9d
 def save_run(
     trainer: Trainer, # at the end of a step
     path: str|Path, # the run folder, made if missing
@@ -265,11 +274,12 @@ def save_run(
 ) -> Path: # the checkpoint's folder
     "Write a run folder, or a further checkpoint into it, atomically; the best one is kept too. CheckpointError if it cannot be written"
     path = Path(path)
+    _check_mine(path, trainer)
     target = path/'checkpoints'/_name(trainer)
     tmp = target.with_name(f'.tmp_{secrets.token_hex(4)}')
     try:
         tmp.mkdir(parents=True)
-        if not (path/'config.json').exists(): _write_atomic(path/'config.json', _seal(_config(trainer, notes)))
+        if not checkpoints(path): _write_atomic(path/'config.json', _seal(_config(trainer, notes)))
         _write_checkpoint(trainer, tmp)
         _publish(tmp, target)
     except (OSError, SafetensorError, RuntimeError) as e:
@@ -278,7 +288,7 @@ def save_run(
     spared = {trainer.steps_done} | ({trainer.best['step']} if trainer.best else set())
     others = [c for c in checkpoints(path) if _step(c) not in spared]
     for old in others[:max(0, len(others) - keep + 1)]: _remove(old)
-    trainer.run, trainer.run_step = path.resolve(), trainer.steps_done
+    trainer.runs[path.resolve()] = max(trainer.runs.get(path.resolve(), 0), trainer.steps_done)
     return target
 
 # %% ../nbs/09_checkpoint.ipynb #97fc6b76
@@ -303,11 +313,17 @@ def _read_json(path):
     if 'checksum' in x and x.pop('checksum') != _checksum(x): raise CheckpointError(f'{path}: damaged, its checksum differs (if you changed it on purpose, remove the entry "checksum")')
     return x
 
-# %% ../nbs/09_checkpoint.ipynb #c090bbc4
+# %% ../nbs/09_checkpoint.ipynb #1539d554
+def _inside(folder):
+    "What lies in a folder; nothing if it is gone, or none"
+    try: return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError): return []
+
 def _no_links(path):
     "CheckpointError if anything in a run folder is a link, or neither file nor folder"
-    for p in (*path.glob('*'), *path.glob('checkpoints/*'), *path.glob('checkpoints/*/*')):
-        mode = p.lstat().st_mode
+    for p in (p for d in (path, path/'features', path/'checkpoints', *_inside(path/'checkpoints')) for p in _inside(d)):
+        try: mode = p.lstat().st_mode
+        except FileNotFoundError: continue                                        # a checkpoint just finished or pruned
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)): raise CheckpointError(f'{p}: a link or a device; a run folder holds only its own files and folders')
 
 # %% ../nbs/09_checkpoint.ipynb #1076c3a0
@@ -354,11 +370,11 @@ def _load_state(t, folder):
     state = _read_json(folder/'state.json')
     _restore(t, _load_tensors(t, folder, state['sha256']), state)
 
-# %% ../nbs/09_checkpoint.ipynb #e8227b81
+# %% ../nbs/09_checkpoint.ipynb #fdee9d1b
 def _pick(path, step):
     "The newest checkpoint of a run, the one at `step`, or the best"
     found = {_step(p): p for p in checkpoints(path)}
-    if not found: raise CheckpointError(f'{path}: has no checkpoint')
+    if not found: raise CheckpointError(f'{path}: has no checkpoint, it broke off before its first one; remove the folder and start again')
     if step is None: step = max(found)
     if step == 'best':
         best = _read_json(found[max(found)]/'state.json').get('best')
@@ -367,7 +383,7 @@ def _pick(path, step):
     if step not in found: raise CheckpointError(f'{path}: no checkpoint at step {step}, there are {sorted(found)}')
     return found[step]
 
-# %% ../nbs/09_checkpoint.ipynb #a687964a
+# %% ../nbs/09_checkpoint.ipynb #15d0edae
 def load_run(
     path: str|Path, # a run folder
     device = None, # default: `default_device()`
@@ -377,15 +393,16 @@ def load_run(
 ) -> Trainer: # as it was when it was saved
     "Load a run; the next steps are those the saved one would have made. CheckpointError if it cannot be"
     path = Path(path)
-    config, folder, device = read_config(path), _pick(path, step), _usable(device)
+    config, newest, device = read_config(path), _step(_pick(path, None)), _usable(device)
+    folder = _pick(path, step)
     try: trainer = _load(path, folder, config, device, data, own)
     except CheckpointError as e:
-        if not folder.exists() and step is None: return load_run(path, device, data, **own)      # a newer one has just taken its place
+        if not folder.exists() and step in (None, 'best'): return load_run(path, device, data, step, **own)      # a newer one has just taken its place
         raise CheckpointError(f'{e}{_offer(path, folder)}') from e
-    trainer.run, trainer.run_step = path.resolve(), _step(checkpoints(path)[-1])
+    trainer.runs[path.resolve()] = newest
     return trainer
 
-# %% ../nbs/09_checkpoint.ipynb #661e72b2
+# %% ../nbs/09_checkpoint.ipynb #00971c41
 _wrong = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError, OSError, SafetensorError)
 
 def _load(path, folder, config, device, data, own):
@@ -401,17 +418,19 @@ def _load(path, folder, config, device, data, own):
 
 def _first_line(e): return (str(e) or type(e).__name__).splitlines()[0]
 
-def _whole(folder):
-    "Whether all files of a checkpoint agree with their checksums"
-    try: return all(_digest(folder/Path(n).name) == d for n, d in _read_json(folder/'state.json')['sha256'].items())
+def _whole(folder, most=2**40):
+    "Whether all files of a checkpoint agree with their checksums, and none is larger than `most` bytes"
+    try: return all(_size(folder/Path(n).name) <= most and _digest(folder/Path(n).name) == d for n, d in _read_json(folder/'state.json')['sha256'].items())
     except (CheckpointError, *_wrong): return False
 
 def _offer(path, folder):
-    "Name the newest older checkpoint that is whole, if there is one"
-    older = [p for p in checkpoints(path) if _step(p) < _step(folder) and _whole(p)]
+    "Where a checkpoint is damaged: name the newest older one that is whole, if there is one"
+    most = 2**20 + 4*sum(p.stat().st_size for p in _inside(folder))
+    if _whole(folder, most): return ''
+    older = [p for p in checkpoints(path) if _step(p) < _step(folder) and _whole(p, most)]
     return f'; the one before it is whole: step={_step(older[-1])}, or --step {_step(older[-1])}' if older else ''
 
-# %% ../nbs/09_checkpoint.ipynb #0280bb16
+# %% ../nbs/09_checkpoint.ipynb #92bf3dcc
 class Checkpoint(Callback):
     "Saves the run every so many steps and at its end, and logs to `log.jsonl`"
     def __init__(self,
@@ -424,18 +443,23 @@ class Checkpoint(Callback):
     ):
         if every < 1 or keep < 1: raise ValueError(f'every and keep must be at least 1, got {every} and {keep}')
         self.path, self.every, self.keep, self.notes, self.best, self.rollbacks, self.lock = Path(path), every, keep, notes, best, rollbacks, None
+        self.stale = False                                                       # whether something was logged since the last save
     def save(self, trainer):
-        if (last := checkpoints(self.path)[-1:]) and _step(last[0]) == trainer.steps_done: return      # it is there already
+        if (last := checkpoints(self.path)[-1:]) and _step(last[0]) == trainer.steps_done and not self.stale: return      # it is there already
         trainer.check()
         save_run(trainer, self.path, keep=self.keep, notes=self.notes)
+        self.stale = False
     def after_step(self, trainer):
         if trainer.steps_done % self.every == 0 or (trainer.best and trainer.best['step'] == trainer.steps_done): self.save(trainer)
     def after_fit(self, trainer):
         self.save(trainer)
+        if (self.path/'log.jsonl').exists(): _flush(self.path/'log.jsonl')
         self._unlock()
+        if self.best and not trainer.best: warnings.warn(f'best={self.best!r}: no such entry was in the record; put Evaluate before Checkpoint')
 
-# %% ../nbs/09_checkpoint.ipynb #22ba0629
+# %% ../nbs/09_checkpoint.ipynb #0b28ae89
 def _alive(pid):
+    if os.name == 'nt' or type(pid) is not int or not 0 < pid < 2**31: return True      # on Windows, signal 0 is a Ctrl-C
     try: os.kill(pid, 0)
     except ProcessLookupError: return False
     except OSError: pass                                                          # somebody else's
@@ -446,7 +470,8 @@ def _acquire(self: Checkpoint):
     "Be the only one who trains in this folder; CheckpointError names the one who does"
     lock = FileLock(self.path/'.lock', thread_local=False)
     try: who = json.loads((self.path/'running.json').read_text())
-    except (OSError, ValueError): who = {}
+    except (OSError, ValueError, RecursionError): who = {}
+    if not isinstance(who, dict): who = {}
     gone = who.get('host') == platform.node() and not _alive(who.get('pid'))      # its workers may outlive it by some seconds
     try: lock.acquire(timeout=20 if gone else 0)
     except Timeout:
@@ -464,19 +489,17 @@ def _unlock(self: Checkpoint):
     self.lock = None
     return True
 
-# %% ../nbs/09_checkpoint.ipynb #941ac830
+# %% ../nbs/09_checkpoint.ipynb #25a5255a
 @patch
 def before_fit(self: Checkpoint, trainer):
-    found = checkpoints(self.path)
-    if found and trainer.run != self.path.resolve():
-        raise CheckpointError(f'{self.path}: holds another run; choose another folder, or go on with that run: load_run({str(self.path)!r}, data=...)')
+    _check_mine(self.path, trainer)                                               # before a file is touched
     try:
         self.path.mkdir(parents=True, exist_ok=True)
         _no_links(self.path)
         self._acquire()
+        _check_mine(self.path, trainer)                                           # another may have come between
+        self._forget(trainer)
     except OSError as e: raise CheckpointError(f'{self.path}: cannot be written ({e.strerror or e})') from e
-    if found and _step(checkpoints(self.path)[-1]) > trainer.run_step: raise CheckpointError(f'{self.path}: has gone on in the meantime; load it again')
-    self._forget(trainer)
     self.save(trainer)
     self.began = time.time() - self._seconds()
 
@@ -485,7 +508,7 @@ def on_error(self: Checkpoint, trainer, error):
     if self._unlock() and isinstance(error, (TrainingError, DataError, CheckpointError)) and (kept := checkpoints(self.path)):
         error.args = (f'{error}. The last good checkpoint is {kept[-1]}',)
 
-# %% ../nbs/09_checkpoint.ipynb #69b79813
+# %% ../nbs/09_checkpoint.ipynb #99797eaf
 def _append(path, line):
     "Add a whole line to a file, or nothing"
     with open(path, 'ab', buffering=0) as f:
@@ -504,13 +527,14 @@ def _peak_memory(device):
 @patch
 def after_log(self: Checkpoint, trainer, record):
     "Append one whole line to log.jsonl, with the time since the start in seconds and the memory in MB; see whether this is the best so far"
+    self.stale = True                                                             # a checkpoint of this very step knows nothing of it
     line = record | dict(seconds=round(time.time() - self.began, 3), memory=_peak_memory(trainer.device))
     try: _append(self.path/'log.jsonl', (json.dumps(line) + '\n').encode())
     except OSError as e: raise CheckpointError(f'{self.path/"log.jsonl"}: cannot be written ({e.strerror})') from e
     if self.best in record and (not trainer.best or trainer.best['name'] != self.best or record[self.best] < trainer.best['value']):
         trainer.best = dict(name=self.best, value=record[self.best], step=trainer.steps_done)
 
-# %% ../nbs/09_checkpoint.ipynb #8307f504
+# %% ../nbs/09_checkpoint.ipynb #07637d80
 def _entry(line):
     "A line of log.jsonl; an empty dictionary for what is none"
     try: x = json.loads(line) if line.endswith(b'\n') else {}
@@ -522,16 +546,21 @@ def _seconds(self: Checkpoint):
     "The time that the run has taken so far"
     try: last = _entry((self.path/'log.jsonl').read_bytes().splitlines(keepends=True)[-1])
     except (OSError, IndexError): return 0.
-    return float(last.get('seconds', 0))
+    s = last.get('seconds')
+    return float(s) if isinstance(s, (int, float)) and 0 <= s < 2**53 else 0.
 
 @patch
 def _forget(self: Checkpoint, trainer):
     "Drop checkpoints and lines of log.jsonl that lie beyond the trainer's step, and a broken line"
     for p in checkpoints(self.path):
         if _step(p) > trainer.steps_done: _remove(p)
-    for p in (self.path/'checkpoints').glob('.*'): shutil.rmtree(p)             # what a kill left behind
+    for p in _inside(self.path/'checkpoints'):
+        if p.name.startswith(('.tmp_', '.old_')): shutil.rmtree(p, ignore_errors=True)           # what a kill left behind
+    if self.path.resolve() in trainer.runs: trainer.runs[self.path.resolve()] = trainer.steps_done
+    if trainer.best and trainer.best['step'] not in map(_step, checkpoints(self.path)): trainer.best = None      # pruned since, or in another folder
     log = self.path/'log.jsonl'
     if not log.exists(): return
+    if log.stat().st_size > 2**28: raise CheckpointError(f'{log}: larger than any log of ours; move it away')
     lines = log.read_bytes().splitlines(keepends=True)
     kept = [l for l in lines if _entry(l).get('step', math.inf) <= trainer.steps_done]
     if kept != lines: _write_atomic(log, b''.join(kept))

@@ -70,7 +70,7 @@ def _parse_size(text):
     if min(map(int, parts)) < 8: raise ValueError(f'size {text}: the smallest that works is 8')
     return int(parts[0]) if len(parts) == 1 else tuple(map(int, parts))
 
-# %% ../nbs/11_cli.ipynb #cc570541
+# %% ../nbs/11_cli.ipynb #3d9bc6c0
 def _run_folder(out, source, recipe):
     "Make the folder of a new run: `out`, or the first free `runs/<source>-<recipe>`"
     if out:
@@ -92,7 +92,7 @@ def _no_remains(out, existed):
     except BaseException:
         if not checkpoints(out) and not (out/'running.json').exists():
             shutil.rmtree(out, ignore_errors=True)
-            if existed: out.mkdir()
+            if existed: out.mkdir(exist_ok=True)
             elif out.parent.name == 'runs' and not any(out.parent.iterdir()): out.parent.rmdir()
         raise
 
@@ -108,7 +108,7 @@ def _save_samples(trainer, path, n=64, seed=0):
     _write_atomic(path, buf.getvalue())
     return path
 
-# %% ../nbs/11_cli.ipynb #b1b0e458
+# %% ../nbs/11_cli.ipynb #360217c3
 def _new_trainer(source, recipe, size, channels, batch_size, root, seed, device, precision, on_error):
     "Data and recipe, as a trainer and the recipe it was made from"
     with _arguments():
@@ -121,13 +121,18 @@ def _new_trainer(source, recipe, size, channels, batch_size, root, seed, device,
 
 def _old_trainer(run, step, device, source, root):
     "The trainer of a run folder, with the data that its config.json names, or that lie elsewhere now"
-    config = read_config(run)['data'] | {k: v for k, v in dict(source=source, root=root).items() if v}
+    given = {k: v for k, v in dict(source=source, root=root).items() if v}
+    config = read_config(run)['data'] | given
+    if config.get('root') and not root and not Path(config['root']).is_dir(): raise CheckpointError(f'{run}: its data was in {config["root"]}, which is not there; give --root')
     shape = load_run(run, step=step, device=device).G.shape       # whole, and no larger than it looks, before its data is read
     if config.get('size') and [config.get('channels'), *_pair(config['size'])] != list(shape):
         raise CheckpointError(f'{run}: its data, {config.get("channels")} x {config["size"]}, does not fit its generator, {shape}')
-    try: data = load_data(**config)
-    except (TypeError, ValueError) as e: raise CheckpointError(f'{run}: config.json does not say how its data is loaded ({e})') from e
-    with _arguments(): return load_run(run, step=step, device=device, data=data)
+    with _arguments(): return load_run(run, step=step, device=device, data=_load_again(run, config))
+
+def _load_again(run, config):
+    "The data that config.json describes, if it describes any"
+    try: return load_data(**config)
+    except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as e: raise CheckpointError(f'{run}: config.json does not say how its data is loaded ({e})') from e
 
 def _pair(size): return list(size) if isinstance(size, (list, tuple)) else [size, size]
 
@@ -144,14 +149,14 @@ def _announce(t, out):
     number = 'float32' if t.dtype is None else 'bfloat16'
     print(f'{t.data}\n{_count(t.G)}\n{_count(t.D)}\n{t.device} in {number}, {torch.get_num_threads()} threads; run folder {out}')
 
-# %% ../nbs/11_cli.ipynb #9dbb0f59
+# %% ../nbs/11_cli.ipynb #ed4ef53c
 def _features(run, data, kind=None):
     "Features for the images of a run: of its own classifier, 'pixels' or 'inception'"
     if kind not in (None, 'classifier', 'pixels', 'inception'): raise _BadArgument(f'--features {kind}: classifier, pixels or inception')
     if kind == 'pixels' or (kind is None and not data.n_classes): return Features.pixels()
     try:
         if kind == 'inception': return Features.inception()
-        if (run/'features').exists(): return Features.load(run/'features')
+        if (run/'features/features.json').exists(): return Features.load(run/'features')
         features = Features.fit(data)
     except (RuntimeError, ValueError) as e: raise _BadArgument(e) from e
     features.save(run/'features')
@@ -160,9 +165,10 @@ def _features(run, data, kind=None):
 def _measure(t, run):
     "What `--score-every` adds to the log"
     if hasattr(t.data, 'modes'): raise _BadArgument('--score-every is for images; gan_eval counts the modes of points')
+    if len(t.data) < 20: raise _BadArgument(f'--score-every needs at least 20 images, there are {len(t.data)}')
     return compare_with(t.data, _features(run, t.data), min(1000, len(t.data)))
 
-# %% ../nbs/11_cli.ipynb #3264b261
+# %% ../nbs/11_cli.ipynb #c5c0f630
 def _run(t, out, steps, notes, every, on_nan):
     "Train up to step `steps`; samples.png is written at the end, also after Ctrl-C or SIGTERM"
     name = shlex.quote(str(out))
@@ -171,17 +177,18 @@ def _run(t, out, steps, notes, every, on_nan):
            SampleGrid(every=every['sample'], folder=out/'samples'), Progress()]
     try: t.fit(steps - t.steps_done, cbs)
     except (KeyboardInterrupt, SystemExit):
+        if not checkpoints(out): raise
         _save_samples(t, out/'samples.png')
         print(f'\nstopped at step {t.steps_done} of {steps}; the newest checkpoint is {checkpoints(out)[-1].name}; go on with\n  gan_train --resume {name}')
         raise
     print(f'{_save_samples(t, out/"samples.png")}  64 samples\n{out}  the run: {", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))}\n'
           f'more samples: gan_sample {name} -n 64 --seed 1\nmore steps:   gan_train --resume {name} --steps {2*steps}  (its schedules are stretched over them)')
 
-# %% ../nbs/11_cli.ipynb #c4a0f45c
+# %% ../nbs/11_cli.ipynb #0539ff24
 @call_parse(pos=['source'])
 def gan_train(
     source: str = None, # what to learn: digits, mnist, fashion_mnist, cifar10, ring, grid, a folder of images, or a .zip of images (default: digits)
-    Recipe: str = None, # gan, dcgan, lsgan, wgan, wgan_gp, dragan, r1, rpgan or rpgan_mlp (default: rpgan_mlp up to 256 pixels, rpgan above)
+    Recipe: str = None, # gan, dcgan, lsgan, wgan, wgan_gp, dragan, r1, rpgan, rpgan_mlp or rpgan_points (default: rpgan_mlp up to 256 pixels, rpgan above; for points rpgan_points)
     size: str = None, # image size: 64, or 48x80 for height x width; at least 8 (default: 32, for the digits 16)
     channels: int = None, # 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (default: what the images have, without alpha)
     steps: int = None, # generator updates, in all (default: what the recipe says; with --resume: what was left)
@@ -228,7 +235,7 @@ def _resume(run, step, steps, settings, device, source, root, every, on_nan):
     _announce(t, run)
     _run(t, run, steps, None, every, on_nan)
 
-# %% ../nbs/11_cli.ipynb #8223530a
+# %% ../nbs/11_cli.ipynb #791c9cbd
 @call_parse
 def gan_sample(
     run: Path, # a run folder
@@ -240,15 +247,15 @@ def gan_sample(
 ):
     "Draw samples from a run into a PNG."
     with _one_line(gan_sample), _arguments():
-        if N < 1: raise ValueError(f'-n must be at least 1, got {N}')
+        if not 1 <= N <= 10**5: raise ValueError(f'-n must be 1 to 100,000, got {N}')
         if not 0 <= Seed < 2**32: raise ValueError(f'--seed must lie in [0, 2**32), got {Seed}')
         path = Out or run/f'samples_seed{Seed}.png'
         if path.suffix.lower() != '.png': raise ValueError(f'{path}: samples are written as .png')
         config = read_config(run)['data']
-        modes = load_data(**config) if config.get('source') in ('ring', 'grid') else None
+        modes = _load_again(run, config) if config.get('source') in ('ring', 'grid') else None
         print(_save_samples(load_run(run, device=device, step=_parse_step(step), data=modes), path, N, Seed))
 
-# %% ../nbs/11_cli.ipynb #897cdfe2
+# %% ../nbs/11_cli.ipynb #632d25e4
 @call_parse
 def gan_eval(
     run: Path, # a run folder
@@ -262,7 +269,7 @@ def gan_eval(
 ):
     "Compute scores of a run: FID, KID, precision, recall, density and coverage of images; captured modes of points."
     with _one_line(gan_eval), _arguments():
-        if N < 20: raise ValueError(f'-n must be at least 20, got {N}')
+        if not 20 <= N <= 10**6: raise ValueError(f'-n must be 20 to 1,000,000, got {N}')
         if not 0 <= Seed < 2**32: raise ValueError(f'--seed must lie in [0, 2**32), got {Seed}')
         t = _old_trainer(run, _parse_step(step), device, source, root)
         if hasattr(t.data, 'modes'): scores = mode_coverage(t.sample(N, seed=Seed), t.data)

@@ -9,8 +9,8 @@ Docs: https://gan-nb.github.io/gan_nb/data.html.md"""
 # %% auto #0
 __all__ = ['Mixture', 'ring', 'grid', 'ImageData', 'digits', 'DataError', 'ImageStream', 'load_data']
 
-# %% ../nbs/01_data.ipynb #0fc4dc87
-import difflib, itertools, math, os, signal, warnings, zipfile
+# %% ../nbs/01_data.ipynb #ca1e2ebd
+import difflib, io, itertools, math, os, signal, warnings, zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -346,7 +346,7 @@ def _folder_labels(names, root):
     number = {c: i for i, c in enumerate(sorted(set(kinds)))}
     return ([number[k] for k in kinds], list(number)) if len(number) > 1 else (None, None)
 
-# %% ../nbs/01_data.ipynb #10c8dc2a
+# %% ../nbs/01_data.ipynb #6b8bb961
 class _Files:
     "Image files in a folder or a zip"
     def __init__(self, root):
@@ -362,11 +362,11 @@ class _Files:
         return self._zip
     def open(self, name):
         "The file as a stream of bytes, if it is an ordinary one of a sane size"
-        path, limit = self.root/name, 2**29
-        size = path.stat().st_size if (plain := self.root.is_dir()) else self._archive().getinfo(name).file_size
+        path, plain = self.root/name, self.root.is_dir()
+        size, limit = (path.stat().st_size, 2**29) if plain else (self._archive().getinfo(name).file_size, 2**28)
         if plain and not path.is_file(): raise ValueError('not an ordinary file')
         if size > limit: raise ValueError(f'{size:,} bytes, {limit:,} are the most')
-        return open(path, 'rb') if plain else self._archive().open(name)
+        return open(path, 'rb') if plain else io.BytesIO(self._archive().read(name))         # a zip is slow to go back in
 
 # %% ../nbs/01_data.ipynb #17854e5e
 @patch

@@ -10,7 +10,7 @@ Docs: https://gan-nb.github.io/gan_nb/metrics.html.md"""
 __all__ = ['Score', 'mode_coverage', 'FeatureSet', 'Features', 'frechet_distance', 'fid', 'kid', 'inception_score',
            'precision_recall', 'density_coverage', 'all_scores', 'compare_with', 'Evaluate']
 
-# %% ../nbs/07_metrics.ipynb #247340f3
+# %% ../nbs/07_metrics.ipynb #e309220d
 import hashlib, inspect, json, math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -24,7 +24,7 @@ from safetensors.torch import save
 from torch import nn
 
 from .core import _check_images, _write_atomic, default_device, to_image
-from .data import DataError, ImageData, Mixture, _ready, _why
+from .data import DataError, ImageData, Mixture, _free_memory, _ready, _why
 from .training import Callback
 
 # %% ../nbs/07_metrics.ipynb #84f57808
@@ -220,7 +220,7 @@ def save(self:Features,
     _write_atomic(path/'features.json', (json.dumps(dict(format=1, config=self.f.config, notes=self.notes, **self.provenance), indent=1) + '\n').encode())
     return path
 
-# %% ../nbs/07_metrics.ipynb #2e8dded7
+# %% ../nbs/07_metrics.ipynb #dffc8915
 @patch(cls_method=True)
 def load(cls:Features,
     path: str|Path, # a folder written by `save`
@@ -229,6 +229,8 @@ def load(cls:Features,
     "Load a classifier; nothing in its files is executed"
     path = Path(path)
     try:
+        limits = {'features.json': 2**20, 'features.safetensors': _free_memory()//4}
+        if not all((path/f).is_file() and (path/f).stat().st_size < most for f, most in limits.items()): raise ValueError('files are missing or too large')
         about = json.loads((path/'features.json').read_text(encoding='utf-8'))
         with torch.device('meta'): need = sum(t.nbytes for t in _Classifier(**about['config']).state_dict().values())
         if need > (path/'features.safetensors').stat().st_size: raise ValueError(f'a network of {need:,} bytes is described')
@@ -433,7 +435,7 @@ def compare_with(
     real = features(data, n)
     return lambda trainer: scores(real, features(trainer.sample(n, seed=seed)))
 
-# %% ../nbs/07_metrics.ipynb #e9ad3fe3
+# %% ../nbs/07_metrics.ipynb #9fca30be
 class Evaluate(Callback):
     "Adds scores to the record of the losses, every so many steps"
     def __init__(self,
@@ -442,10 +444,8 @@ class Evaluate(Callback):
     ):
         if every < 1: raise ValueError(f'every must be at least 1, got {every}')
         self.measure, self.every, self.scores = measure, every, []
-    def before_fit(self, trainer): self.seen = trainer.steps_done
     def after_log(self, trainer, record):
-        due, self.seen = record['step']//self.every > self.seen//self.every, record['step']
-        if not due: return
+        if record['step']//self.every == trainer.logged//self.every: return
         found = self.measure(trainer)
         self.scores = [found] if isinstance(found, Score) else list(found)
         record |= {s.name.lower().replace(' ', '_'): s.value for s in self.scores}

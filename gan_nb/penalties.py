@@ -33,7 +33,7 @@ def _around(real, fake, generator):
 _where = dict(real=lambda real, fake, generator: real, fake=lambda real, fake, generator: fake, between=_between, around=_around)
 _needs = dict(real=['real'], fake=['fake'], between=['real', 'fake'], around=['real'])
 
-# %% ../nbs/05_penalties.ipynb #c8d19902
+# %% ../nbs/05_penalties.ipynb #370c4a03
 @dataclass(frozen=True)
 class GradientPenalty:
     "Ask D for a slope of `target` at the points that `at` names"
@@ -46,7 +46,7 @@ class GradientPenalty:
     def __post_init__(self):
         if self.at not in _where: raise ValueError(f'at={self.at!r}: choose one of {", ".join(_where)}')
         for k in ('target', 'weight'):
-            if not 0 <= getattr(self, k) < float('inf'): raise ValueError(f'{k} must be finite and not negative, got {getattr(self, k)}')
+            if not 0 <= getattr(self, k) <= 1e30: raise ValueError(f'{k} must be finite and not negative, got {getattr(self, k)}')
         if self.every < 1 or self.every != int(self.every): raise ValueError(f'every counts updates of D: an integer from 1, got {self.every}')
         if self.one_sided and self.target == 0: raise ValueError('one_sided needs target > 0: no slope lies below 0')
 

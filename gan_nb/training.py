@@ -9,11 +9,12 @@ Docs: https://gan-nb.github.io/gan_nb/training.html.md"""
 # %% auto #0
 __all__ = ['Schedule', 'cosine', 'linear', 'Trainer', 'Callback', 'TrainingError', 'Progress', 'Recorder', 'SampleGrid']
 
-# %% ../nbs/06_training.ipynb #2f0845a7
+# %% ../nbs/06_training.ipynb #1bf47402
 import copy, inspect, math, os, signal, sys, threading, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 
 import torch
@@ -63,18 +64,20 @@ def _autocast_dtype(device, precision):
     if precision not in ('auto', 'fp32', 'bf16'): raise ValueError(f"precision must be 'auto', 'fp32' or 'bf16', got {precision!r}")
     return torch.bfloat16 if precision == 'bf16' or (precision == 'auto' and _has_bf16(device)) else None
 
-# %% ../nbs/06_training.ipynb #45a64d83
+# %% ../nbs/06_training.ipynb #d7d0d7fe
 def _optimizer(factory, net):
     "`factory(parameters)`, with the fused kernel where there is one and the user asked for no other"
     params = [p for p in net.parameters() if p.requires_grad]
     chosen = {'fused', 'foreach', 'differentiable'} & getattr(factory, 'keywords', {}).keys()
     fusable = 'fused' in inspect.signature(factory).parameters and not chosen
     if getattr(factory, 'func', factory) is torch.optim.Adagrad: fusable &= params[0].device.type == 'cpu'    # no kernel elsewhere
-    opt = factory(params, **({'fused': True} if fusable else {}))
-    for g in opt.param_groups: g.setdefault('initial_lr', g['lr'])
+    try:
+        opt = factory(params, **({'fused': True} if fusable else {}))
+        for g in opt.param_groups: g.setdefault('initial_lr', float(g['lr']))
+    except (TypeError, KeyError, IndexError, OverflowError) as e: raise ValueError(f'{factory}: makes no optimizer ({e})') from e
     return opt
 
-# %% ../nbs/06_training.ipynb #d3d868ac
+# %% ../nbs/06_training.ipynb #64f0b932
 @dataclass(frozen=True)
 class Schedule:
     "A factor that starts at 1 and ends at `to`: call it with the progress in [0, 1]"
@@ -82,7 +85,7 @@ class Schedule:
     to: float = 1. # the factor at the end
     def __post_init__(self):
         if self.name not in ('cosine', 'linear', 'constant'): raise ValueError(f"a schedule is 'cosine', 'linear' or 'constant', got {self.name!r}")
-        if not 0 <= self.to < math.inf: raise ValueError(f'a schedule ends at a factor that is finite and not negative, got {self.to!r}')
+        if not isinstance(self.to, Real) or not 0 <= self.to <= 1e30: raise ValueError(f'a schedule ends at a factor that is finite and not negative, got {self.to!r}')
     def __call__(self, progress: float) -> float:
         t = min(max(progress, 0.), 1.)
         fall = dict(cosine=(1 - math.cos(math.pi*t))/2, linear=t, constant=0.)[self.name]
@@ -102,7 +105,7 @@ def linear(
     "A straight line from 1 to `to`"
     return Schedule('linear', to)
 
-# %% ../nbs/06_training.ipynb #c16e84de
+# %% ../nbs/06_training.ipynb #6065eb10
 class Trainer:
     "Plays a generator and a discriminator against each other on a data set"
     def __init__(self,
@@ -120,14 +123,15 @@ class Trainer:
         ema: float = .999, # decay of the generator's moving average per step; 0: none
         schedules: dict|None = None, # 'lr', 'penalty', 'ema' -> factor as a function of progress in [0, 1]
         device = None, # default: `default_device()`
-        precision: str = 'auto', # 'fp32', 'bf16', or 'auto': bf16 where the hardware has it
+        precision: str = 'auto', # 'fp32', 'bf16', or 'auto': bf16 where the hardware has it, for images
         seed: int = 0 # of the batches, the latents and the penalties' points
     ):
         self.device = _usable(device)
-        self.dtype = _autocast_dtype(self.device, precision)
+        self.dtype = _autocast_dtype(self.device, 'fp32' if precision == 'auto' and len(data.shape) == 1 else precision)     # bfloat16 would place points on a grid
         for name, n in dict(batch_size=batch_size, n_critic=n_critic).items():
-            if n != int(n) or n < 1: raise ValueError(f'{name} must be an integer of at least 1, got {n!r}')
-        if not 0 <= ema < 1: raise ValueError(f'ema is a decay in [0, 1), got {ema}')
+            if not isinstance(n, Integral) or n < 1: raise ValueError(f'{name} must be an integer of at least 1, got {n!r}')
+        if not isinstance(ema, Real) or not 0 <= ema < 1: raise ValueError(f'ema is a decay in [0, 1), got {ema!r}')
+        if clip is not None and (not isinstance(clip, Real) or not 0 < clip < 1e6): raise ValueError(f'clip is a bound on weights, a positive number, got {clip!r}')
         unknown = set(schedules or {}) - {'lr', 'penalty', 'ema'}
         if unknown: raise ValueError(f"schedules are for 'lr', 'penalty' and 'ema', got {sorted(unknown)}")
         for net in (G, D):
@@ -139,7 +143,7 @@ class Trainer:
         self.opt_factories = tuple(o or partial(torch.optim.Adam, lr=2e-4, betas=(.5, .99)) for o in (opt_G, opt_D))
         self._setup()
 
-# %% ../nbs/06_training.ipynb #9ba091a7
+# %% ../nbs/06_training.ipynb #b566ecc5
 @patch
 def _setup(self: Trainer):
     "What follows from the arguments: optimizers, generators, counters, the averaged generator"
@@ -150,7 +154,7 @@ def _setup(self: Trainer):
     self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False) if self.ema else None
     self.steps_done, self.total_steps, self.d_updates, self.rollbacks = 0, 0, 0, 0
     self._pending, self._stop = [], None
-    self.run, self.run_step, self.best = None, 0, None                # the folder it was saved to, its newest step then; the best score so far
+    self.runs, self.best, self.logged = {}, None, 0                   # folders it was saved to, with their newest step; the best score; the last reading
     before = [sum(q.at == p.at for q in self.penalties[:i]) for i, p in enumerate(self.penalties)]
     self.penalty_names = [f'penalty_{p.at}' + (f'_{k + 1}' if k else '') for p, k in zip(self.penalties, before)]
 
@@ -346,7 +350,7 @@ def stop(self: Trainer,
     "Ask a running `fit` to end after the step in progress"
     self._stop = reason or True
 
-# %% ../nbs/06_training.ipynb #30e3dae9
+# %% ../nbs/06_training.ipynb #0437663a
 @patch
 def fit(self: Trainer,
     steps: int, # how many more
@@ -383,6 +387,7 @@ def _one(self: Trainer, end, cbs, log_every):
 def _log(self: Trainer, cbs):
     "Read the losses; callbacks may add to the record that the next ones get"
     rows, self._pending = _finite(self._fetch()), []
+    self.logged = rows[0][0] if rows else self.steps_done             # where this interval began
     record = _means(rows) if rows else None
     for cb in cbs if rows else []: cb.after_log(self, record)
 
