@@ -220,7 +220,7 @@ def save(self:Features,
     _write_atomic(path/'features.json', (json.dumps(dict(format=1, config=self.f.config, notes=self.notes, **self.provenance), indent=1) + '\n').encode())
     return path
 
-# %% ../nbs/07_metrics.ipynb #dffc8915
+# %% ../nbs/07_metrics.ipynb #95433ca8
 @patch(cls_method=True)
 def load(cls:Features,
     path: str|Path, # a folder written by `save`
@@ -229,8 +229,9 @@ def load(cls:Features,
     "Load a classifier; nothing in its files is executed"
     path = Path(path)
     try:
-        limits = {'features.json': 2**20, 'features.safetensors': _free_memory()//4}
-        if not all((path/f).is_file() and (path/f).stat().st_size < most for f, most in limits.items()): raise ValueError('files are missing or too large')
+        for f, most in {'features.json': 2**20, 'features.safetensors': _free_memory()//4}.items():
+            if not (path/f).is_file(): raise FileNotFoundError(f)
+            if (path/f).stat().st_size > most: raise ValueError(f'{f} is too large')
         about = json.loads((path/'features.json').read_text(encoding='utf-8'))
         with torch.device('meta'): need = sum(t.nbytes for t in _Classifier(**about['config']).state_dict().values())
         if need > (path/'features.safetensors').stat().st_size: raise ValueError(f'a network of {need:,} bytes is described')
