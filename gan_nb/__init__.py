@@ -2,6 +2,7 @@
 
 Modules:
 
+- `gan_nb.augment`: What to do when there are few images: show D each of them in many ways, and the fakes likewise
 - `gan_nb.checkpoint`: A run as a folder: whole at every moment, readable without us, unable to execute anything
 - `gan_nb.cli`: `gan_train`, `gan_sample`, `gan_eval`: the whole book from a shell
 - `gan_nb.core`: Devices, seeds, latents, and the three pictures that the whole book is told in
@@ -10,6 +11,7 @@ Modules:
 - `gan_nb.generator`: From a draw of the bell curve to a point or a picture
 - `gan_nb.losses`: What the two players want, as pure functions of logits
 - `gan_nb.metrics`: What a generator is worth, in numbers that say how they were made
+- `gan_nb.monitor`: See it train, walk through its space, take the run home as one page
 - `gan_nb.penalties`: How steep a critic may be, and where
 - `gan_nb.recipes`: Ten years of settings as data: a name, the paper's numbers, and a trainer on any images
 - `gan_nb.training`: Two players, one loop: first the naive one, then `Trainer`, in which neither touches what belongs to the other"""

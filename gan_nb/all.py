@@ -7,6 +7,8 @@ from gan_nb.losses import *
 from gan_nb.penalties import *
 from gan_nb.training import *
 from gan_nb.metrics import *
+from gan_nb.monitor import *
 from gan_nb.checkpoint import *
 from gan_nb.recipes import *
 from gan_nb.cli import *
+from gan_nb.augment import *

@@ -9,8 +9,8 @@ Docs: https://gan-nb.github.io/gan_nb/checkpoint.html.md"""
 # %% auto #0
 __all__ = ['CheckpointError', 'describe', 'assemble', 'save_run', 'checkpoints', 'read_config', 'load_run', 'Checkpoint']
 
-# %% ../nbs/09_checkpoint.ipynb #2745ac18
-import hashlib, json, math, os, platform, re, secrets, shutil, stat, sys, time, warnings
+# %% ../nbs/09_checkpoint.ipynb #36c71c72
+import hashlib, json, math, os, platform, re, secrets, shutil, stat, time, warnings
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -24,20 +24,31 @@ from safetensors.torch import load_file, save
 import gan_nb
 from .core import _OneLine, _write_atomic
 from .data import DataError, _free_memory
-from .generator import DCGANGenerator, MLPGenerator
-from .discriminator import DCGANDiscriminator, MLPDiscriminator
+from .generator import DCGANGenerator, MLPGenerator, R3Generator, ResNetGenerator
+from .discriminator import DCGANDiscriminator, MLPDiscriminator, R3Discriminator, ResNetDiscriminator
 from .losses import losses
+from .monitor import _peak_memory
 from .penalties import GradientPenalty
 from .training import Callback, Schedule, Trainer, TrainingError, _usable
 
-# %% ../nbs/09_checkpoint.ipynb #d0789bc7
+# %% ../nbs/09_checkpoint.ipynb #37c65e30
 class CheckpointError(_OneLine):
     "A run folder cannot be written or read: which file, why, and what to do"
 
 def _by_name(*classes): return {c.__name__: c for c in classes}
 
-_networks = _by_name(MLPGenerator, DCGANGenerator, MLPDiscriminator, DCGANDiscriminator)
+_networks = _by_name(MLPGenerator, DCGANGenerator, ResNetGenerator, R3Generator, MLPDiscriminator, DCGANDiscriminator, ResNetDiscriminator, R3Discriminator)
 _optimizers = _by_name(torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.SGD, torch.optim.Adagrad)
+
+def _augments():
+    "Chapter 12 tells its story with everything before it, so we look there only when a run asks for it"
+    from gan_nb.augment import AdaptiveAugment, Augment
+    return _by_name(Augment, AdaptiveAugment)
+
+def _augment_config(a):
+    "{} for none; None for one of the user's own"
+    if a is None: return {}
+    return a.config if type(a) in _augments().values() else None
 
 def _network_config(net): return net.config if type(net) in _networks.values() else None
 
@@ -46,7 +57,7 @@ def _optimizer_config(factory):
     f = factory if isinstance(factory, partial) else partial(factory)
     return None if f.args or f.func not in _optimizers.values() else dict(name=f.func.__name__, **f.keywords)
 
-# %% ../nbs/09_checkpoint.ipynb #94fce9ab
+# %% ../nbs/09_checkpoint.ipynb #081b24d2
 def describe(
     trainer: Trainer # any trainer
 ) -> dict: # JSON-able; None in the place of each part that is not one of ours
@@ -55,12 +66,13 @@ def describe(
     return dict(
         generator=_network_config(t.G), discriminator=_network_config(t.D),
         loss=t.loss.name if losses.get(t.loss.name) is t.loss else None,
+        augment=_augment_config(t.augment),
         penalties=[p.config for p in t.penalties] if all(type(p) is GradientPenalty for p in t.penalties) else None,
         opt_G=_optimizer_config(t.opt_factories[0]), opt_D=_optimizer_config(t.opt_factories[1]),
         schedules={k: asdict(s) for k, s in t.schedules.items()} if all(isinstance(s, Schedule) for s in t.schedules.values()) else None,
         **{k: getattr(t, k) for k in ('batch_size', 'n_critic', 'clip', 'ema', 'precision', 'seed')})
 
-# %% ../nbs/09_checkpoint.ipynb #3fa40c37
+# %% ../nbs/09_checkpoint.ipynb #34ab6fed
 def _check_numbers(x, name):
     "Refuse numbers and texts in a description that no run of ours has"
     if isinstance(x, (dict, list)):
@@ -84,6 +96,10 @@ def _part(key, value):
     if key in ('opt_G', 'opt_D'):
         cls, kw = _build('optimizer', _optimizers, value)
         return partial(cls, **kw)
+    if key == 'augment' and value:
+        cls, kw = _build('augmentation', _augments(), value)
+        return cls(**kw)
+    if key == 'augment': return None
     if key == 'loss': return _build('loss', losses, dict(name=value))[0]
     if key == 'penalties': return [GradientPenalty(**p) for p in value]
     if key == 'schedules': return {k: Schedule(**s) for k, s in value.items()}
@@ -151,14 +167,15 @@ def _settings(fresh, saved):
     if wrong: raise ValueError(f'optimizer: {wrong[0]} = {saved[wrong[0]]!r}')
     return fresh | {k: v for k, v in saved.items() if k in fresh and k not in ours}
 
-# %% ../nbs/09_checkpoint.ipynb #60794403
+# %% ../nbs/09_checkpoint.ipynb #8d900d0c
 def _tensors(t):
     "All tensors of trainer `t`, by file"
     nets = dict(G=t.G.state_dict(), D=t.D.state_dict()) | (dict(G_ema=t.G_ema.state_dict()) if t.G_ema is not None else {})
     opts = {k: _split(getattr(t, k).state_dict())[0] for k in ('opt_G', 'opt_D')}
+    own = dict(augment=t.augment.state_dict()) if hasattr(t.augment, 'state_dict') else {}
     random = dict(trainer=t.generator.get_state(), cpu=torch.get_rng_state())
     if t.device.type == 'cuda': random['cuda'] = torch.cuda.get_rng_state(t.device)
-    return nets | opts | dict(random=random)
+    return nets | opts | own | dict(random=random)
 
 def _numbers(t):
     "All else that decides the next step"
@@ -187,6 +204,7 @@ def _restore(t, tensors, numbers):
     "Bring trainer `t` to a saved state"
     t.G.load_state_dict(tensors['G']); t.D.load_state_dict(tensors['D'])
     if t.G_ema is not None: t.G_ema.load_state_dict(tensors['G_ema'])
+    if 'augment' in tensors: t.augment.load_state_dict(tensors['augment'])
     for k, f in zip(('opt_G', 'opt_D'), t.opt_factories): _restore_optimizer(getattr(t, k), f, _join(tensors[k], numbers['optimizers'][k]))
     for k in _counters: setattr(t, k, _count(numbers.get(k, 0)))
     t.batches.position, t.best = _count(numbers['position']), numbers.get('best')
@@ -354,11 +372,11 @@ def _size(file):
     if not file.is_file(): raise CheckpointError(f'{file}: missing')
     return file.stat().st_size
 
-# %% ../nbs/09_checkpoint.ipynb #2bab7953
+# %% ../nbs/09_checkpoint.ipynb #1d8937ac
 def _load_tensors(t, folder, digests):
     "The files of a checkpoint of trainer `t`, each checked against its size and checksum"
     tensors, most = {}, 2**20 + 4*sum(p.nbytes for net in (t.G, t.D) for p in net.state_dict().values())     # an optimizer keeps up to three numbers a weight
-    for name in ('G', 'D', 'opt_G', 'opt_D', 'random') + ('G_ema',)*(t.G_ema is not None):
+    for name in ('G', 'D', 'opt_G', 'opt_D', 'random') + ('G_ema',)*(t.G_ema is not None) + ('augment',)*hasattr(t.augment, 'state_dict'):
         file = folder/f'{name}.safetensors'
         if _size(file) > most: raise CheckpointError(f'{file}: larger than anything that belongs to this run')
         if _digest(file) != digests.get(file.name): raise CheckpointError(f'{file}: damaged, its checksum differs')
@@ -508,7 +526,7 @@ def on_error(self: Checkpoint, trainer, error):
     if self._unlock() and isinstance(error, (TrainingError, DataError, CheckpointError)) and (kept := checkpoints(self.path)):
         error.args = (f'{error}. The last good checkpoint is {kept[-1]}',)
 
-# %% ../nbs/09_checkpoint.ipynb #99797eaf
+# %% ../nbs/09_checkpoint.ipynb #de9c34e1
 def _append(path, line):
     "Add a whole line to a file, or nothing"
     with open(path, 'ab', buffering=0) as f:
@@ -517,16 +535,9 @@ def _append(path, line):
         f.truncate(size)
         raise OSError(28, 'No space left on device')
 
-def _peak_memory(device):
-    "The most memory this process has had, in MB; on a GPU, of its"
-    if device.type == 'cuda': return round(torch.cuda.max_memory_allocated(device)/1e6)
-    try: import resource
-    except ImportError: return None                                             # Windows
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if sys.platform == 'darwin' else 1024)/1e6)
-
 @patch
 def after_log(self: Checkpoint, trainer, record):
-    "Append one whole line to log.jsonl, with the time since the start in seconds and the memory in MB; see whether this is the best so far"
+    "Append one whole line to log.jsonl, with the time since the start in seconds and the peak memory in bytes; see whether this is the best so far"
     self.stale = True                                                             # a checkpoint of this very step knows nothing of it
     line = record | dict(seconds=round(time.time() - self.began, 3), memory=_peak_memory(trainer.device))
     try: _append(self.path/'log.jsonl', (json.dumps(line) + '\n').encode())

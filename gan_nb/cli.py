@@ -9,8 +9,8 @@ Docs: https://gan-nb.github.io/gan_nb/cli.html.md"""
 # %% auto #0
 __all__ = ['gan_train', 'gan_sample', 'gan_eval']
 
-# %% ../nbs/11_cli.ipynb #91392b2f
-import io, json, shlex, shutil, sys, warnings
+# %% ../nbs/11_cli.ipynb #7476a67f
+import importlib.util, io, json, shlex, shutil, sys, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from .checkpoint import Checkpoint, CheckpointError, checkpoints, load_run, read
 from .core import _OneLine, _printable, _write_atomic, save_images, show_points
 from .data import DataError, load_data
 from .metrics import Evaluate, Features, all_scores, compare_with, mode_coverage
+from .monitor import Report, TensorBoard, latent_walk, run_report, save_video
 from .recipes import default_recipe, recipe as get_recipe
 from .training import Progress, SampleGrid, TrainingError
 
@@ -168,20 +169,22 @@ def _measure(t, run):
     if len(t.data) < 20: raise _BadArgument(f'--score-every needs at least 20 images, there are {len(t.data)}')
     return compare_with(t.data, _features(run, t.data), min(1000, len(t.data)))
 
-# %% ../nbs/11_cli.ipynb #c5c0f630
+# %% ../nbs/11_cli.ipynb #3d7fa835
 def _run(t, out, steps, notes, every, on_nan):
     "Train up to step `steps`; samples.png is written at the end, also after Ctrl-C or SIGTERM"
     name = shlex.quote(str(out))
     scores = [Evaluate(_measure(t, out), every['score'])] if every['score'] else []
     cbs = [*scores, Checkpoint(out, every=every['save'], notes=notes, best='fid' if scores else None, rollbacks=3 if on_nan == 'rollback' else 0),
-           SampleGrid(every=every['sample'], folder=out/'samples'), Progress()]
+           SampleGrid(every=every['sample'], folder=out/'samples'), Progress(), Report(out)]
+    if importlib.util.find_spec('tensorboard'): cbs.append(TensorBoard(out/'tensorboard'))
     try: t.fit(steps - t.steps_done, cbs)
     except (KeyboardInterrupt, SystemExit):
         if not checkpoints(out): raise
         _save_samples(t, out/'samples.png')
+        run_report(out)
         print(f'\nstopped at step {t.steps_done} of {steps}; the newest checkpoint is {checkpoints(out)[-1].name}; go on with\n  gan_train --resume {name}')
         raise
-    print(f'{_save_samples(t, out/"samples.png")}  64 samples\n{out}  the run: {", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))}\n'
+    print(f'{_save_samples(t, out/"samples.png")}  64 samples\n{run_report(out)}  curves, pictures and settings on a page\n{out}  the run: {", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))}\n'
           f'more samples: gan_sample {name} -n 64 --seed 1\nmore steps:   gan_train --resume {name} --steps {2*steps}  (its schedules are stretched over them)')
 
 # %% ../nbs/11_cli.ipynb #0539ff24
@@ -235,7 +238,7 @@ def _resume(run, step, steps, settings, device, source, root, every, on_nan):
     _announce(t, run)
     _run(t, run, steps, None, every, on_nan)
 
-# %% ../nbs/11_cli.ipynb #791c9cbd
+# %% ../nbs/11_cli.ipynb #11472f90
 @call_parse
 def gan_sample(
     run: Path, # a run folder
@@ -243,7 +246,8 @@ def gan_sample(
     Seed: int = 0, # names the samples: the same seed gives the same file
     Out: Path = None, # a .png file (default: RUN/samples_seed<SEED>.png)
     step: str = None, # the checkpoint to draw from, a number or best (default: the newest)
-    device: str = None # cuda, mps or cpu (default: the fastest there is)
+    device: str = None, # cuda, mps or cpu (default: the fastest there is)
+    walk: Path = None # write a walk between latents as well: a .gif, or an .mp4 where ffmpeg is installed
 ):
     "Draw samples from a run into a PNG."
     with _one_line(gan_sample), _arguments():
@@ -253,7 +257,9 @@ def gan_sample(
         if path.suffix.lower() != '.png': raise ValueError(f'{path}: samples are written as .png')
         config = read_config(run)['data']
         modes = _load_again(run, config) if config.get('source') in ('ring', 'grid') else None
-        print(_save_samples(load_run(run, device=device, step=_parse_step(step), data=modes), path, N, Seed))
+        t = load_run(run, device=device, step=_parse_step(step), data=modes)
+        print(_save_samples(t, path, N, Seed))
+        if walk: print(save_video(latent_walk(t, seeds=range(Seed, Seed + 4), n=min(N, 16)), walk))
 
 # %% ../nbs/11_cli.ipynb #632d25e4
 @call_parse

@@ -105,7 +105,7 @@ def linear(
     "A straight line from 1 to `to`"
     return Schedule('linear', to)
 
-# %% ../nbs/06_training.ipynb #6065eb10
+# %% ../nbs/06_training.ipynb #e2d9934a
 class Trainer:
     "Plays a generator and a discriminator against each other on a data set"
     def __init__(self,
@@ -121,6 +121,7 @@ class Trainer:
         n_critic: int = 1, # discriminator updates in a step
         clip: float|None = None, # clip D's weights to [-clip, clip] after each update (the 2017 Wasserstein GAN)
         ema: float = .999, # decay of the generator's moving average per step; 0: none
+        augment = None, # `augment(x, generator=...) -> x`, put before D wherever it looks (chapter 12); with `update(logits)` it is told how D fares
         schedules: dict|None = None, # 'lr', 'penalty', 'ema' -> factor as a function of progress in [0, 1]
         device = None, # default: `default_device()`
         precision: str = 'auto', # 'fp32', 'bf16', or 'auto': bf16 where the hardware has it, for images
@@ -138,6 +139,7 @@ class Trainer:
             if getattr(net, 'shape', tuple(data.shape)) != tuple(data.shape):
                 raise ValueError(f'{type(net).__name__} is built for {tuple(net.shape)}, the data has {tuple(data.shape)}')
         self.G, self.D = (n.to(self.device, memory_format=torch.channels_last).train() for n in (G, D))
+        self.augment = augment.to(self.device) if isinstance(augment, nn.Module) else augment
         self.data, self.loss, self.penalties, self.schedules = data, loss, list(penalties), dict(schedules or {})
         self.batch_size, self.n_critic, self.clip, self.ema, self.precision, self.seed = batch_size, n_critic, clip, ema, precision, seed
         self.opt_factories = tuple(o or partial(torch.optim.Adam, lr=2e-4, betas=(.5, .99)) for o in (opt_G, opt_D))
@@ -158,7 +160,7 @@ def _setup(self: Trainer):
     before = [sum(q.at == p.at for q in self.penalties[:i]) for i, p in enumerate(self.penalties)]
     self.penalty_names = [f'penalty_{p.at}' + (f'_{k + 1}' if k else '') for p, k in zip(self.penalties, before)]
 
-# %% ../nbs/06_training.ipynb #6dc6eb2e
+# %% ../nbs/06_training.ipynb #c58299b3
 @patch
 def factor(self: Trainer,
     name: str # 'lr', 'penalty' or 'ema'
@@ -174,6 +176,11 @@ def _autocast(self: Trainer): return torch.autocast(self.device.type, self.dtype
 def _fakes(self: Trainer, n, y=None):
     z = latents(n, self.G.latent_dim, generator=self.generator)       # (B, latent_dim)
     return _call(self.G, z, y)                                        # (B, ...)
+
+@patch
+def _judge(self: Trainer, x, y=None):
+    "What D says of `x`, as it sees it"
+    return _call(self.D, x if self.augment is None else self.augment(x, generator=self.generator), y)
 
 def _call(net, x, y):
     "Give labels to the networks that take them"
@@ -195,7 +202,7 @@ def decay(self: Trainer) -> float: # in [0, 1)
     f = self.factor('ema')
     return min(self.ema, self.steps_done/(9 + self.steps_done))**(1/f) if f > 0 else 0.
 
-# %% ../nbs/06_training.ipynb #a5c932fc
+# %% ../nbs/06_training.ipynb #e04aa808
 @patch
 def d_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detached
     "One update of the discriminator; the generator stays as it is"
@@ -206,14 +213,15 @@ def d_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detach
     for _, p in due:
         if p.at in x: x[p.at].requires_grad_()
     with self._autocast():
-        logits = {k: _call(self.D, v, y) for k, v in x.items()}       # two times (B,)
+        logits = {k: self._judge(v, y) for k, v in x.items()}         # two times (B,)
         terms = dict(d_loss=self.loss.d(logits['real'], logits['fake']))
         for n, p in due:
             if p.at in x: terms[n] = p.value(logits[p.at], x[p.at])
-            else: terms[n] = p(self.D, real, fake, y if getattr(self.D, 'n_classes', 0) else None, generator=self.generator)
+            else: terms[n] = p(self._judge, real, fake, y, generator=self.generator)
     self._update(self.opt_D, terms['d_loss'] + self.factor('penalty')*sum(terms[n] for n, _ in due))
     if self.clip: clip_weights(self.D, self.clip)
     self.d_updates += 1
+    if hasattr(self.augment, 'update'): self.augment.update(logits['real'] - logits['fake'] if self.loss.relativistic else logits['real'])
     means = {f'{k}_logits': v.detach().float().mean() for k, v in logits.items()}
     return {k: v.detach() for k, v in terms.items()} | means
 
@@ -226,7 +234,7 @@ def _update(self: Trainer, opt, loss):
     loss.backward(inputs=[p for g in opt.param_groups for p in g['params']])
     opt.step()
 
-# %% ../nbs/06_training.ipynb #9901c88c
+# %% ../nbs/06_training.ipynb #20a47e6b
 @patch
 def g_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detached
     "One update of the generator and of its moving average; the discriminator stays as it is"
@@ -234,8 +242,8 @@ def g_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detach
     with self._autocast(), self.D_still:
         if self.loss.relativistic or getattr(self.G, 'n_classes', 0):
             real, y = next(self.batches)
-            with torch.no_grad(): real_logits = _call(self.D, real, y)
-        fake_logits = _call(self.D, self._fakes(self.batch_size, y), y)   # (B,)
+            with torch.no_grad(): real_logits = self._judge(real, y)
+        fake_logits = self._judge(self._fakes(self.batch_size, y), y)   # (B,)
         g_loss = self.loss.g(fake_logits, real_logits)
     self._update(self.opt_G, g_loss)
     if self.G_ema is not None: self._average()
@@ -251,13 +259,13 @@ def step(self: Trainer) -> dict: # the terms of the last update of each player
     self.steps_done += 1
     return terms
 
-# %% ../nbs/06_training.ipynb #d1451a66
+# %% ../nbs/06_training.ipynb #6d670dc8
 @patch
 @torch.no_grad()
 def sample(self: Trainer,
     n: int, # how many
     seed: int|None = None, # the same latents for the same seed, on every device; default: fresh ones each time
-    y: torch.Tensor|None = None, # (n,) int64 labels, for a conditional generator
+    y: torch.Tensor|None = None, # (n,) int64 labels, for a conditional generator; default: 0, 1, 2, ... in turn
     z: torch.Tensor|None = None, # (n, latent_dim), instead of drawing them
     ema: bool = True # from the averaged generator, if there is one
 ) -> torch.Tensor: # (n, C, H, W) in [-1, 1] or (n, 2), float32, on the training device
@@ -265,6 +273,7 @@ def sample(self: Trainer,
     net = self.G_ema if ema and self.G_ema is not None and self.steps_done else self.G
     if z is None: z = latents(n, self.G.latent_dim, generator=torch.Generator().manual_seed(seed) if seed is not None else _fresh())
     if n < 1 or len(z) != n or (y is not None and len(y) != n): raise ValueError(f'{n} samples need as many latents and labels, at least one; got z {tuple(z.shape)}')
+    if y is None and getattr(self.G, 'n_classes', 0): y = torch.arange(n) % self.G.n_classes
     z, y = z.to(self.device), None if y is None else y.to(self.device)
     training = net.training
     net.eval()
