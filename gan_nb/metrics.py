@@ -131,7 +131,6 @@ def _still(f):
 
 # %% ../nbs/07_metrics.ipynb #23bc1662
 @patch
-@torch.no_grad()
 def __call__(self:Features,
     images, # (N, C, H, W) float in [-1, 1] or uint8, or a data set of images
     n: int|None = None # at most so many; default: all
@@ -141,11 +140,12 @@ def __call__(self:Features,
     training = _still(self.f)
     for m in training: m.training = False
     try:
-        for x, _ in _bytes(images, n, self.batch_size):
-            h = self.f(_ready(x, None, at)[0])
-            if h.ndim != 2 or len(h) != len(x): raise ValueError(f'{self.name}: {len(x)} images need features ({len(x)}, d), got {tuple(h.shape)}')
-            if self.head: ps.append(self.head(h).float().cpu().double().softmax(1))
-            xs.append(h.float().cpu().double())
+        with torch.no_grad():
+            for x, _ in _bytes(images, n, self.batch_size):
+                h = self.f(_ready(x, None, at)[0])
+                if h.ndim != 2 or len(h) != len(x): raise ValueError(f'{self.name}: {len(x)} images need features ({len(x)}, d), got {tuple(h.shape)}')
+                if self.head: ps.append(self.head(h).float().cpu().double().softmax(1))
+                xs.append(h.float().cpu().double())
     finally:
         for m in training: m.training = True
     return FeatureSet(torch.cat(xs), torch.cat(ps) if ps else None, self.provenance)

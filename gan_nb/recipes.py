@@ -137,7 +137,7 @@ class _Table(dict):
     "Recipes by name, shown as a table"
     def _rows(self): return [(r.name, r.about, r.differs) for r in self.values()]
     def __repr__(self): return '\n'.join(f'{n:10} {a}' for n, a, _ in self._rows())
-    def _repr_markdown_(self): return '\n'.join(['| recipe | paper and settings | differs |', '| --- | --- | --- |'] + [f'| `{n}` | {a} | {d} |' for n, a, d in self._rows()])
+    def _repr_markdown_(self): return '\n'.join(['| recipe | paper and settings | differs |', '| --- | --- | --- |'] + [f'| `` {n} `` | {a} | {d} |' for n, a, d in self._rows()])
 
 # %% ../nbs/10_recipes.ipynb #4bbe20e4
 def recipes() -> dict: # name -> `Recipe`; shows itself as a table

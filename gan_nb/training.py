@@ -261,7 +261,6 @@ def step(self: Trainer) -> dict: # the terms of the last update of each player
 
 # %% ../nbs/06_training.ipynb #6d670dc8
 @patch
-@torch.no_grad()
 def sample(self: Trainer,
     n: int, # how many
     seed: int|None = None, # the same latents for the same seed, on every device; default: fresh ones each time
@@ -277,7 +276,8 @@ def sample(self: Trainer,
     z, y = z.to(self.device), None if y is None else y.to(self.device)
     training = net.training
     net.eval()
-    try: return torch.cat([_call(net, z[i:i+256], None if y is None else y[i:i+256]) for i in range(0, n, 256)])
+    try:
+        with torch.no_grad(): return torch.cat([_call(net, z[i:i+256], None if y is None else y[i:i+256]) for i in range(0, n, 256)])
     finally: net.train(training)
 
 def _fresh():
