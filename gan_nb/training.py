@@ -145,7 +145,7 @@ class Trainer:
         self.opt_factories = tuple(o or partial(torch.optim.Adam, lr=2e-4, betas=(.5, .99)) for o in (opt_G, opt_D))
         self._setup()
 
-# %% ../nbs/06_training.ipynb #b566ecc5
+# %% ../nbs/06_training.ipynb #a6138c76
 @patch
 def _setup(self: Trainer):
     "What follows from the arguments: optimizers, generators, counters, the averaged generator"
@@ -159,6 +159,11 @@ def _setup(self: Trainer):
     self.runs, self.best, self.logged = {}, None, 0                   # folders it was saved to, with their newest step; the best score; the last reading
     before = [sum(q.at == p.at for q in self.penalties[:i]) for i, p in enumerate(self.penalties)]
     self.penalty_names = [f'penalty_{p.at}' + (f'_{k + 1}' if k else '') for p, k in zip(self.penalties, before)]
+
+@patch(as_prop=True)
+def run(self: Trainer) -> Path|None: # None before the first save
+    "The run folder: the first it was saved to, or the one it was loaded from"
+    return next(iter(self.runs), None)
 
 # %% ../nbs/06_training.ipynb #c58299b3
 @patch
