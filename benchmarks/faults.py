@@ -7,7 +7,7 @@ Four kinds of faults: `kill -9` at random moments of a real process; damage to t
 which is not a fault but finds leaks. Every random choice comes from --seed. Inputs are tried in forked processes, so that a hang, a
 crash or a gigabyte of memory is seen and counted. Linux only.
 """
-import io, json, os, platform, random, resource, select, shutil, signal, struct, subprocess, sys, tempfile, time, warnings, zipfile
+import io, json, os, pickle, platform, random, resource, select, shutil, signal, struct, subprocess, sys, tempfile, time, warnings, zipfile
 from pathlib import Path
 
 os.environ['OMP_NUM_THREADS'] = '1'                     # forked children must not share a pool of threads
@@ -42,7 +42,7 @@ def child(folder, steps, every):
     try: t = load_run(folder, device='cpu', data=digits(8))
     except CheckpointError: t = small()                   # killed before the first checkpoint was whole
     class Ready(Checkpoint):
-        def before_fit(self, trainer): print('ready', flush=True); super().before_fit(trainer)
+        def before_fit(self, trainer): print('ready', trainer.steps_done, flush=True); super().before_fit(trainer)
     t.fit(steps - t.steps_done, [Ready(folder, every=every)], log_every=1)
 
 def logged(folder):
@@ -58,9 +58,12 @@ def same(a, b):
 def kills(n, rng, where, every=4, first=40):
     "Kill a run again and again, until it is through; compare it with one that nobody disturbed"
     folder, steps, found = where/'killed', first*(n + 1), dict(kills=0, during_a_save=0, resumed=0, damaged=0, most_steps_lost=0, save_interval=every, half_lines=0)
+    kept_at = 0
     while True:
         p = subprocess.Popen([sys.executable, __file__, 'child', str(folder), str(steps), str(every)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert p.stdout.readline() == 'ready\n', p.stderr.read()
+        word, *at = p.stdout.readline().split() or ['nothing']
+        assert word == 'ready', p.stderr.read()
+        found['resumed'] += found['kills'] > 0 and int(at[0]) >= kept_at                       # each process after a kill goes on from what was kept
         if found['kills'] < n:
             time.sleep(rng.uniform(0, .5))
             p.kill()
@@ -72,9 +75,9 @@ def kills(n, rng, where, every=4, first=40):
         kept = checkpoints(folder)
         found['damaged'] += sum(not _whole(c) for c in kept)
         try: reached = max(logged(folder), default=0)
-        except ValueError: found['half_lines'] += 1; continue
-        if kept: found['most_steps_lost'] = max(found['most_steps_lost'], reached - _step(kept[-1]))
-        found['resumed'] += 1
+        except ValueError: found['half_lines'] += 1; reached = 0
+        kept_at = _step(kept[-1]) if kept else 0
+        found['most_steps_lost'] = max(found['most_steps_lost'], reached - kept_at)
     assert p.returncode == 0, err
     whole = where/'whole'
     child(whole, steps, every)
@@ -186,7 +189,6 @@ def bad_folder(rng, d):
         if what == 'folder.png': (root/'folder.png').mkdir()
         if what == 'to itself': (root/'self.png').symlink_to(root/'self.png')
         if what == 'pickle':
-            import pickle
             (root/'evil.png').write_bytes(pickle.dumps(Canary(d/'canary')))
     return root
 
@@ -273,6 +275,7 @@ def attempt(kind, rng, d, base):
         except SystemExit as e:
             if e.code not in (None, 0): return 'refused'
         return 'works'
+    if kind == 'trap': return pickle.loads(pickle.dumps(Canary(d/'canary'))) and 'works' or 'works'     # the control: this one must be seen
     try:
         if kind in ('images', 'zip'):
             source, size = (bad_folder if kind == 'images' else bad_zip)(rng, d), rng.choice([8, (5, 9)])
@@ -337,6 +340,8 @@ def fuzz(n, seed, where, verbose=True):
     small().fit(2, [Checkpoint(base, every=1)])
     start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
     found = dict(tried=0, works=0, refused=0, traceback=0, crash=0, hang=0, more_than_a_line=0, left_something=0, executed=0, most_memory_mb=0) | {k: 0 for k in sorted(set(kinds))}
+    (where/'control').mkdir()
+    assert 'EXECUTED' in in_a_process('trap', seed, where/'control', base)[1] and (where/'control/canary').exists(), 'a pickle that runs is not noticed'
     for i in range(n):
         kind, d = kinds[i % len(kinds)], where/f'input_{i}'
         d.mkdir()

@@ -120,14 +120,14 @@ class _NoData:
     def __iter__(self): return self
     def __next__(self): raise TrainingError('this run was loaded without data: use load_run(path, data=...) to train on')
 
-# %% ../nbs/09_checkpoint.ipynb #c770afe1
+# %% ../nbs/09_checkpoint.ipynb #e35b78da
 def assemble(
     config: dict, # as `describe` gives it
     data = None, # a data set of the shape that the networks are built for; needed by `fit`, not by `sample`
     device = None, # default: `default_device()`
     **own # parts of your own for the entries that are None, or in place of others: generator=..., loss=...
 ) -> Trainer: # untrained; initialised from the global seed
-    "Make the trainer that a description describes; the inverse of `describe`"
+    "Make the trainer that a description describes; the inverse of `describe`. ValueError names the entry that makes none"
     missing = [k for k, v in config.items() if v is None and k not in own and k != 'clip']
     if missing: raise ValueError(f"{', '.join(missing)}: not one of gan_nb's own, hand it over as {missing[0]}=...")
     parts = {k: _made(k, v) for k, v in config.items() if k not in own and v is not None} | own
@@ -283,7 +283,7 @@ def _check_mine(path, trainer):
     if newest is None: raise CheckpointError(f'{path}: holds another run; choose another folder, or go on with that run: load_run({str(path)!r}, data=...)')
     if _step(found[-1]) > newest: raise CheckpointError(f'{path}: has gone on in the meantime; load it again')
 
-# %% ../nbs/09_checkpoint.ipynb #02c64d9d
+# %% ../nbs/09_checkpoint.ipynb #2cf463a1
 def save_run(
     trainer: Trainer, # at the end of a step
     path: str|Path, # the run folder, made if missing
@@ -293,6 +293,8 @@ def save_run(
     "Write a run folder, or a further checkpoint into it, atomically; the best one is kept too. CheckpointError if it cannot be written"
     path = Path(path)
     _check_mine(path, trainer)
+    try: _check_numbers(describe(trainer), 'trainer')
+    except ValueError as e: raise CheckpointError(f'{path}: {e}, and no run folder that says so would be read again') from e
     target = path/'checkpoints'/_name(trainer)
     tmp = target.with_name(f'.tmp_{secrets.token_hex(4)}')
     try:
@@ -331,7 +333,7 @@ def _read_json(path):
     if 'checksum' in x and x.pop('checksum') != _checksum(x): raise CheckpointError(f'{path}: damaged, its checksum differs (if you changed it on purpose, remove the entry "checksum")')
     return x
 
-# %% ../nbs/09_checkpoint.ipynb #1539d554
+# %% ../nbs/09_checkpoint.ipynb #9972aaab
 def _inside(folder):
     "What lies in a folder; nothing if it is gone, or none"
     try: return list(folder.iterdir())
@@ -339,7 +341,7 @@ def _inside(folder):
 
 def _no_links(path):
     "CheckpointError if anything in a run folder is a link, or neither file nor folder"
-    for p in (p for d in (path, path/'features', path/'checkpoints', *_inside(path/'checkpoints')) for p in _inside(d)):
+    for p in (p for d in (path, path/'features', path/'samples', path/'checkpoints', *_inside(path/'checkpoints')) for p in _inside(d)):
         try: mode = p.lstat().st_mode
         except FileNotFoundError: continue                                        # a checkpoint just finished or pruned
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)): raise CheckpointError(f'{p}: a link or a device; a run folder holds only its own files and folders')

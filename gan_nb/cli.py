@@ -1,6 +1,6 @@
 """`gan_train`, `gan_sample`, `gan_eval`: the whole book from a shell
 
-The commands `gan_train`, `gan_sample` and `gan_eval`. Each is an ordinary function with documented arguments; `call_parse` makes the script. What goes wrong is one line and exit status 2.
+The commands `gan_train`, `gan_sample` and `gan_eval`. Each is an ordinary function with documented arguments; `call_parse` makes the script. What goes wrong is one line and exit status 2; an interrupt is 130.
 
 Docs: https://gan-nb.github.io/gan_nb/cli.html.md"""
 
@@ -109,7 +109,7 @@ def _save_samples(trainer, path, n=64, seed=0):
     _write_atomic(path, buf.getvalue())
     return path
 
-# %% ../nbs/11_cli.ipynb #360217c3
+# %% ../nbs/11_cli.ipynb #93e04cfa
 def _new_trainer(source, recipe, size, channels, batch_size, root, seed, device, precision, on_error):
     "Data and recipe, as a trainer and the recipe it was made from"
     with _arguments():
@@ -148,7 +148,7 @@ def _count(net): return f'{type(net).__name__} with {sum(p.numel() for p in net.
 def _announce(t, out):
     "Say what is about to be trained, on what, and where it goes"
     number = 'float32' if t.dtype is None else 'bfloat16'
-    print(f'{t.data}\n{_count(t.G)}\n{_count(t.D)}\n{t.device} in {number}, {torch.get_num_threads()} threads; run folder {out}')
+    print(f'{t.data}\n{_count(t.G)}\n{_count(t.D)}\n{t.device} in {number}, {(n := torch.get_num_threads())} thread{"s"*(n > 1)}; run folder {out}')
 
 # %% ../nbs/11_cli.ipynb #ed4ef53c
 def _features(run, data, kind=None):
@@ -187,33 +187,34 @@ def _run(t, out, steps, notes, every, on_nan):
     print(f'{_save_samples(t, out/"samples.png")}  64 samples\n{run_report(out)}  curves, pictures and settings on a page\n{out}  the run: {", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))}\n'
           f'more samples: gan_sample {name} -n 64 --seed 1\nmore steps:   gan_train --resume {name} --steps {2*steps}  (its schedules are stretched over them)')
 
-# %% ../nbs/11_cli.ipynb #0539ff24
+# %% ../nbs/11_cli.ipynb #80ba3360
 @call_parse(pos=['source'])
 def gan_train(
     source: str = None, # what to learn: digits, mnist, fashion_mnist, cifar10, ring, grid, a folder of images, or a .zip of images (default: digits)
-    Recipe: str = None, # gan, dcgan, lsgan, wgan, wgan_gp, dragan, r1, rpgan, rpgan_mlp or rpgan_points (default: rpgan_mlp up to 256 pixels, rpgan above; for points rpgan_points)
+    Recipe: str = None, # gan, dcgan, lsgan, wgan, wgan_gp, dragan, r1, rpgan, rpgan_mlp or rpgan_points (default: rpgan_mlp up to 16x16 pixels, rpgan above; for points rpgan_points)
     size: str = None, # image size: 64, or 48x80 for height x width; at least 8 (default: 32, for the digits 16)
     channels: int = None, # 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (default: what the images have, without alpha)
-    steps: int = None, # generator updates, in all (default: what the recipe says; with --resume: what was left)
+    steps: int = None, # the step to train up to, from the start of the run (default: what the recipe says; with --resume: where it was bound for)
     batch_size: int = None, # images in each update (default: what the recipe says)
     Out: Path = None, # the run folder, new or empty (default: runs/SOURCE-RECIPE)
-    resume: Path = None, # go on with this run folder; its settings stay, and its data is found by itself unless it has moved
-    step: str = None, # with --resume: the checkpoint to go on from, a number or best (default: the newest)
+    resume: Path = None, # go on with this run folder. Recipe, sizes and seed stay; --on-nan and the intervals are not kept. Data that has moved: give it as SOURCE, or --root
+    step: str = None, # with --resume: the checkpoint to go on from, a number or best; later ones are removed, and their lines of the log (default: the newest)
     root: Path = None, # where torchvision's files of mnist, fashion_mnist and cifar10 lie (default: a cache folder)
     on_error: str = None, # what to do about images that cannot be read: raise, or skip (default: raise)
-    seed: int = None, # the same seed on the same machine gives the same run (default: 0)
+    seed: int = None, # the same seed on the same machine gives the same run, on a CPU to the bit (default: 0)
     device: str = None, # cuda, mps or cpu (default: the fastest there is)
     precision: str = None, # fp32, bf16, or auto: bf16 where the hardware has it (default: auto)
     on_nan: str = 'stop', # when a loss is not finite: stop, or rollback to the last checkpoint and halve the learning rate, at most three times
     sample_every: int = 250, # steps between two pictures in samples/
     save_every: int = 500, # steps between two checkpoints
-    score_every: int = None # steps between two FIDs in the log, in the features of a small classifier; the best checkpoint is kept (default: none)
+    score_every: int = None # steps between two FIDs in the log, rounded up to its lines, one every 50 steps; by a small classifier if there are labels, else by pixels; the best checkpoint is kept (default: none)
 ):
     "Train a GAN on images. Without arguments: on 1,797 scanned digits, in about two minutes on two cores. Ctrl-C saves and stops."
     with _one_line(gan_train):
         if min(o for o in (steps, batch_size, sample_every, save_every, score_every, 1) if o is not None) < 1:
             raise _BadArgument('steps, batch size and intervals must be at least 1')
         if on_nan not in ('stop', 'rollback'): raise _BadArgument(f'--on-nan {on_nan}: stop or rollback')
+        if step and not resume: raise _BadArgument('--step goes with --resume')
         every = dict(sample=sample_every, save=save_every, score=score_every)
         settings = dict(recipe=Recipe, size=size, channels=channels, batch_size=batch_size, on_error=on_error, seed=seed, precision=precision)
         if resume: return _resume(resume, step, steps, settings | dict(out=Out), device, source, root, every, on_nan)
@@ -261,19 +262,19 @@ def gan_sample(
         print(_save_samples(t, path, N, Seed))
         if walk: print(save_video(latent_walk(t, seeds=range(Seed, Seed + 4), n=min(N, 16)), walk))
 
-# %% ../nbs/11_cli.ipynb #632d25e4
+# %% ../nbs/11_cli.ipynb #74892add
 @call_parse
 def gan_eval(
     run: Path, # a run folder
     N: int = 2000, # how many samples, and at most so many images
     Seed: int = 0, # of the samples
-    features: str = None, # what images are compared by: classifier, pixels or inception (default: a classifier if there are labels, else pixels)
+    features: str = None, # what images are compared by: classifier, pixels, or inception, which needs torchmetrics[image] and 95 MB once (default: a classifier if there are labels, else pixels)
     step: str = None, # the checkpoint to judge, a number or best (default: the newest)
     source: str = None, # where the data lies now, if it has moved
     root: Path = None, # where torchvision's files of mnist, fashion_mnist and cifar10 lie (default: a cache folder)
     device: str = None # cuda, mps or cpu (default: the fastest there is)
 ):
-    "Compute scores of a run: FID, KID, precision, recall, density and coverage of images; captured modes of points."
+    "Compute scores of a run: FID, KID, precision, recall, density and coverage of images, the inception score where a classifier is used; captured modes of points."
     with _one_line(gan_eval), _arguments():
         if not 20 <= N <= 10**6: raise ValueError(f'-n must be 20 to 1,000,000, got {N}')
         if not 0 <= Seed < 2**32: raise ValueError(f'--seed must lie in [0, 2**32), got {Seed}')

@@ -89,7 +89,7 @@ class CollapseAlarm(Callback):
         self.guess, self.cost, self.bad = guess if guess > 0 else None, None, dict(collapse=0, winner=0)
     def after_log(self, trainer, record): self.cost = record['d_loss']
 
-# %% ../nbs/08_monitor.ipynb #843e4972
+# %% ../nbs/08_monitor.ipynb #d76619d6
 @patch
 def after_step(self: CollapseAlarm, trainer):
     if trainer.steps_done % self.every: return
@@ -106,7 +106,7 @@ def _judge(self: CollapseAlarm, kind, row, holds):
     if self.bad[kind] != self.patience: return
     text = dict(collapse='step {step}: the samples fall together: {n} of them are worth {diversity:.1f} different ones, as many reals {of:.1f}. '
                          'A zero-slope penalty (r1 and r2) or a lower learning rate is the usual cure',
-                winner='step {step}: D wins outright: it tells {accuracy:.0%} of all pairs apart, and its loss {d_loss:.4f} is {share:.1%} of what guessing costs. '
+                winner='step {step}: D wins outright: it tells {accuracy:.0%} of all pairs apart, and its loss {d_loss:.4f} is {share:.1g} times what guessing costs. '
                        'A slower D, a faster G or a penalty gives G something to learn from')[kind]
     self.spoken.append((row['step'], kind))
     self.say(text.format(n=self.n, share=row['d_loss']/self.guess if kind == 'winner' else None, **row))

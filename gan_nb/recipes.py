@@ -157,10 +157,10 @@ def recipe(
     _check_fields(fields)
     return replace(table[name], **fields)
 
-# %% ../nbs/10_recipes.ipynb #52d30e13
+# %% ../nbs/10_recipes.ipynb #374d25ce
 def default_recipe(
     shape: tuple # of the data: (C, H, W), or (2,) for points
 ) -> Recipe:
-    "The recipe for data of a shape when none is named: dense networks up to 256 pixels, DCGANs above"
+    "The recipe for data of a shape when none is named: dense networks up to 16x16 pixels (256 in all), DCGANs above; for points a small dense pair"
     if len(shape) == 1: return recipe('rpgan_points')
     return recipe('rpgan' if shape[1]*shape[2] > 256 else 'rpgan_mlp')

@@ -120,6 +120,14 @@ def test_two_processes_in_one_folder(tmp_path):
     r = run('gan_train', '--resume', 'run', '--steps', step, cwd=tmp_path)
     assert r.returncode == 0 and not (tmp_path/'run/running.json').exists(), r.stderr
 
+def test_a_reader_at_any_moment(tmp_path):
+    "A run that saves at every step, and somebody who loads it again and again: always a whole checkpoint, never an older one than before"
+    p = start(*SMALL, '--steps', 100000, '--save-every', 1, '--out', 'run', cwd=tmp_path)
+    wait_for(tmp_path, 'run/checkpoints/step_*1', p)
+    steps = [load_run(tmp_path/'run', device='cpu').steps_done for _ in range(60)]
+    p.kill(); p.communicate()
+    assert steps == sorted(steps) and steps[-1] > steps[0] + 10, steps
+
 def test_killed_with_workers(tmp_path, photos):
     "Workers outlive a killed process for some seconds, and hold its lock: the next waits for them"
     code = f"""if 1:
