@@ -509,15 +509,14 @@ def _unlock(self: Checkpoint):
     self.lock = None
     return True
 
-# %% ../nbs/09_checkpoint.ipynb #25a5255a
+# %% ../nbs/09_checkpoint.ipynb #86e47802
 @patch
 def before_fit(self: Checkpoint, trainer):
-    _check_mine(self.path, trainer)                                               # before a file is touched
     try:
         self.path.mkdir(parents=True, exist_ok=True)
         _no_links(self.path)
         self._acquire()
-        _check_mine(self.path, trainer)                                           # another may have come between
+        _check_mine(self.path, trainer)                                           # now that nobody else can write there
         self._forget(trainer)
     except OSError as e: raise CheckpointError(f'{self.path}: cannot be written ({e.strerror or e})') from e
     self.save(trainer)
