@@ -1,7 +1,7 @@
 """What each recipe draws after the same minutes of one processor core, and how far it is from the data
 
-    python benchmarks/gallery.py --minutes 5 --root DATA                                 # one grid per recipe
-    python benchmarks/gallery.py --minutes 15 --recipes dcgan,rpgan --seeds 0,1,2 --root DATA
+    python benchmarks/gallery.py --minutes 3 --root DATA                                 # one grid per recipe
+    python benchmarks/gallery.py --minutes 10 --recipes dcgan,rpgan --seeds 0,1,2 --root DATA
 
 The number of steps follows from the measured speed, so that schedules end with the run. Each finished run is one JSON file and one picture in --results; gallery.md beside
 them is the table of all. What is finished is not run again.
@@ -75,7 +75,7 @@ def table(folder):
 @call_parse
 def main(
     recipes: str = ','.join(n for n in recipes() if n not in ('rpgan_points', 'r3gan')), # names, separated by commas
-    minutes: float = 5., # of processor time, for each run
+    minutes: float = 3., # of processor time, for each run
     seeds: str = '0', # separated by commas
     source: str = 'mnist', # what to learn, by name
     size: int = 32, # pixels
