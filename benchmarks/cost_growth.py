@@ -14,6 +14,7 @@ from pathlib import Path
 import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
+from matplotlib.ticker import NullLocator
 import torch
 from fastcore.script import call_parse
 
@@ -62,8 +63,8 @@ def draw(found, path):
             p, ax = power[k][i], axs[i, j]
             ax.plot(x, y, 'o-')
             at = x.index(usual[k])
-            ax.plot(x, [y[at]*(v/usual[k])**p for v in x], ':', c='grey', label=f'~ {names[k].split(",")[0]}^{p}' if p else 'constant')
-            ax.set(xscale='log', yscale='log', xlabel=names[k], xticks=x, xticklabels=x); ax.minorticks_off(); ax.legend(frameon=False)
+            ax.plot(x, [y[at]*(v/usual[k])**p for v in x], ':', c='grey', label=['constant', 'in proportion', 'with the square'][p])
+            ax.set(xscale='log', yscale='log', xlabel=names[k], xticks=x, xticklabels=x); ax.xaxis.set_minor_locator(NullLocator()); ax.legend(frameon=False)
     axs[0, 0].set_ylabel('ms per image'); axs[1, 0].set_ylabel('MB of a step')
     fig.tight_layout()
     fig.savefig(path)
