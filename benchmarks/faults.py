@@ -251,7 +251,7 @@ def bad_arguments(rng, d, base):
     "A command with arguments, most of which make no sense"
     value = lambda: rng.choice(['0', '1', '-1', '8', '12', '8x12', '7', '1e9', 'nan', '', 'x', '0x10', '٣', '\n', '../..', '99999999999999999999', '100000', 'best', 'None', 'cuda', 'cpu', 'meta'])
     command = rng.choice([gan_train, gan_train, gan_sample, gan_eval])
-    options = dict(gan_train='size channels batch-size seed recipe device precision on-error save-every sample-every on-nan step root score-every resume'.split(),
+    options = dict(gan_train='size channels batch-size seed recipe device precision on-error save-every sample-every on-nan step root score-every resume set'.split(),
                    gan_sample=['N', 'seed', 'step', 'device', 'out'], gan_eval=['N', 'seed', 'features', 'step', 'device', 'source'])[command.__name__]
     args = [] if command is gan_train else [str(rng.choice([base, d, 'nowhere', '']))]
     if command is gan_train:
@@ -290,7 +290,8 @@ def attempt(kind, rng, d, base):
             if t.batch_size <= 64 and t.n_critic <= 8: t.fit(1, [Checkpoint(run)])
         if kind == 'recipe':
             refusals = (ValueError, TypeError, TrainingError)                          # from Python, wrong arguments are ValueErrors
-            r = json.loads(recipe(rng.choice(list(recipes()))).to_json()) | dict(width=4, batch_size=4, latent_dim=4)
+            r = json.loads(recipe(rng.choice(list(recipes()))).to_json()) | dict(width=8, batch_size=4, latent_dim=4)
+            for k in ('generator', 'discriminator'): r[k] |= {'width': 8} if 'width' in r[k] else {}
             r = Recipe.from_json(json.dumps(mutate(r, rng)))
             if any(isinstance(v, (int, float)) and v > 1000 for v in (r.width, r.latent_dim, r.batch_size, r.n_critic)): return 'works'     # large is not wrong, it only takes long
             r.trainer(digits(8), device='cpu').fit(1)

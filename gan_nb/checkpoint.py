@@ -57,7 +57,7 @@ def _optimizer_config(factory):
     f = factory if isinstance(factory, partial) else partial(factory)
     return None if f.args or f.func not in _optimizers.values() else dict(name=f.func.__name__, **f.keywords)
 
-# %% ../nbs/09_checkpoint.ipynb #081b24d2
+# %% ../nbs/09_checkpoint.ipynb #cccd3811
 def describe(
     trainer: Trainer # any trainer
 ) -> dict: # JSON-able; None in the place of each part that is not one of ours
@@ -70,7 +70,7 @@ def describe(
         penalties=[p.config for p in t.penalties] if all(type(p) is GradientPenalty for p in t.penalties) else None,
         opt_G=_optimizer_config(t.opt_factories[0]), opt_D=_optimizer_config(t.opt_factories[1]),
         schedules={k: asdict(s) for k, s in t.schedules.items()} if all(isinstance(s, Schedule) for s in t.schedules.values()) else None,
-        **{k: getattr(t, k) for k in ('batch_size', 'n_critic', 'clip', 'ema', 'precision', 'seed')})
+        **{k: getattr(t, k) for k in ('batch_size', 'n_critic', 'clip', 'ema', 'aux', 'unroll', 'precision', 'seed')})
 
 # %% ../nbs/09_checkpoint.ipynb #34ab6fed
 def _check_numbers(x, name):
@@ -110,17 +110,17 @@ def _made(key, value):
     try: return _part(key, value)
     except (KeyError, TypeError, AttributeError) as e: raise ValueError(f'{key}: {value!r} describes none ({e})') from e
 
-# %% ../nbs/09_checkpoint.ipynb #ed70e2c5
+# %% ../nbs/09_checkpoint.ipynb #1077c3d5
 class _NoData:
     "Stands where a data set was, until it is needed"
-    def __init__(self, shape, config=None): self.shape, self.config, self.n_classes, self.position = tuple(shape), config, 0, 0
+    def __init__(self, shape, config=None, n_classes=0): self.shape, self.config, self.n_classes, self.position = tuple(shape), config, n_classes, 0
     def __len__(self): return 0
     def __repr__(self): return 'no data'
     def batches(self, batch_size, seed=0, device=None): return self
     def __iter__(self): return self
     def __next__(self): raise TrainingError('this run was loaded without data: use load_run(path, data=...) to train on')
 
-# %% ../nbs/09_checkpoint.ipynb #e35b78da
+# %% ../nbs/09_checkpoint.ipynb #d00c5654
 def assemble(
     config: dict, # as `describe` gives it
     data = None, # a data set of the shape that the networks are built for; needed by `fit`, not by `sample`
@@ -128,11 +128,11 @@ def assemble(
     **own # parts of your own for the entries that are None, or in place of others: generator=..., loss=...
 ) -> Trainer: # untrained; initialised from the global seed
     "Make the trainer that a description describes; the inverse of `describe`. ValueError names the entry that makes none"
-    missing = [k for k, v in config.items() if v is None and k not in own and k != 'clip']
+    missing = [k for k, v in config.items() if v is None and k not in own and k not in ('clip', 'aux')]
     if missing: raise ValueError(f"{', '.join(missing)}: not one of gan_nb's own, hand it over as {missing[0]}=...")
     parts = {k: _made(k, v) for k, v in config.items() if k not in own and v is not None} | own
     G, D = parts.pop('generator'), parts.pop('discriminator')
-    return Trainer(G, D, data if data is not None else _NoData(G.shape), device=device, **parts)
+    return Trainer(G, D, data if data is not None else _NoData(G.shape, n_classes=getattr(G, 'n_classes', 0)), device=device, **parts)
 
 # %% ../nbs/09_checkpoint.ipynb #a295eb0f
 def _split(state):

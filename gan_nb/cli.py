@@ -9,11 +9,12 @@ Docs: https://gan-nb.github.io/gan_nb/cli.html.md"""
 # %% auto #0
 __all__ = ['gan_train', 'gan_sample', 'gan_eval']
 
-# %% ../nbs/11_cli.ipynb #7476a67f
+# %% ../nbs/11_cli.ipynb #d7ff6d34
 import importlib.util, io, json, shlex, shutil, sys, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
@@ -109,14 +110,27 @@ def _save_samples(trainer, path, n=64, seed=0):
     _write_atomic(path, buf.getvalue())
     return path
 
-# %% ../nbs/11_cli.ipynb #93e04cfa
-def _new_trainer(source, recipe, size, channels, batch_size, root, seed, device, precision, on_error):
+# %% ../nbs/11_cli.ipynb #9b751246
+def _value(text):
+    "'8' -> 8, '1e-3' -> 0.001, 'null' -> None, '[1, 2]' -> [1, 2]; what is no JSON is a word"
+    try: return json.loads(text)
+    except (ValueError, RecursionError): return text
+
+def _changed(r, changes):
+    "Recipe `r` with each NAME=VALUE of `changes`"
+    for c in changes or []:
+        name, sign, value = c.partition('=')
+        if not sign or name in ('name', 'about', 'differs'): raise ValueError(f'--set {c}: write NAME=VALUE, as in --set width=32 or --set opt_G.lr=1e-3')
+        r = r.change(name, _value(value))
+    return r
+
+def _new_trainer(source, recipe, set, size, channels, batch_size, root, seed, device, precision, on_error):
     "Data and recipe, as a trainer and the recipe it was made from"
     with _arguments():
         size = _parse_size(size or (16 if source == 'digits' else 32))
-        if recipe: get_recipe(recipe)      # a wrong name is better known before the images are read
+        if recipe: _changed(get_recipe(recipe), set)      # a wrong name is better known before the images are read
         data = load_data(source, size=size, channels=channels, root=root, on_error=on_error)
-        r = get_recipe(recipe) if recipe else default_recipe(data.shape)
+        r = _changed(get_recipe(recipe) if recipe else default_recipe(data.shape), set)
         if batch_size is not None: r = replace(r, batch_size=batch_size)
         return r.trainer(data, seed=seed, device=device, precision=precision), r
 
@@ -187,14 +201,15 @@ def _run(t, out, steps, notes, every, on_nan):
     print(f'{_save_samples(t, out/"samples.png")}  64 samples\n{run_report(out)}  curves, pictures and settings on a page\n{out}  the run: {", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))}\n'
           f'more samples: gan_sample {name} -n 64 --seed 1\nmore steps:   gan_train --resume {name} --steps {2*steps}  (its schedules are stretched over them)')
 
-# %% ../nbs/11_cli.ipynb #80ba3360
+# %% ../nbs/11_cli.ipynb #41b87128
 @call_parse(pos=['source'])
 def gan_train(
     source: str = None, # what to learn: digits, mnist, fashion_mnist, cifar10, ring, grid, a folder of images, or a .zip of images (default: digits)
-    Recipe: str = None, # gan, dcgan, lsgan, wgan, wgan_gp, dragan, r1, rpgan, rpgan_mlp or rpgan_points (default: rpgan_mlp up to 16x16 pixels, rpgan above; for points rpgan_points)
+    Recipe: str = None, # gan, gp_gan, dcgan, dcgan64, lsgan_dcgan, wgan, wgan_gp, dragan, acgan, r1, sngan, sngan_projection, hinge_sa, r3gan, r3gan_tiny, rpgan, rpgan_mlp or rpgan_points (default: rpgan_mlp up to 16x16 pixels, rpgan above; for points rpgan_points)
     size: str = None, # image size: 64, or 48x80 for height x width; at least 8 (default: 32, for the digits 16)
     channels: int = None, # 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (default: what the images have, without alpha)
     steps: int = None, # the step to train up to, from the start of the run (default: what the recipe says; with --resume: where it was bound for)
+    set: Annotated[str, dict(action='append')] = None, # NAME=VALUE: a field of the recipe, such as width=32, opt_G.lr=1e-3 or generator.norm=null; may be given several times
     batch_size: int = None, # images in each update (default: what the recipe says)
     Out: Path = None, # the run folder, new or empty (default: runs/SOURCE-RECIPE)
     resume: Path = None, # go on with this run folder. Recipe, sizes and seed stay; --on-nan and the intervals are not kept. Data that has moved: give it as SOURCE, or --root
@@ -216,7 +231,7 @@ def gan_train(
         if on_nan not in ('stop', 'rollback'): raise _BadArgument(f'--on-nan {on_nan}: stop or rollback')
         if step and not resume: raise _BadArgument('--step goes with --resume')
         every = dict(sample=sample_every, save=save_every, score=score_every)
-        settings = dict(recipe=Recipe, size=size, channels=channels, batch_size=batch_size, on_error=on_error, seed=seed, precision=precision)
+        settings = dict(recipe=Recipe, set=set, size=size, channels=channels, batch_size=batch_size, on_error=on_error, seed=seed, precision=precision)
         if resume: return _resume(resume, step, steps, settings | dict(out=Out), device, source, root, every, on_nan)
         defaults = dict(on_error='raise', seed=0, precision='auto')
         settings = {k: defaults.get(k) if v is None else v for k, v in settings.items()}

@@ -9,7 +9,7 @@ Docs: https://gan-nb.github.io/gan_nb/discriminator.html.md"""
 # %% auto #0
 __all__ = ['MLPDiscriminator', 'MinibatchStd', 'DCGANDiscriminator', 'ResNetDiscriminator', 'R3Discriminator']
 
-# %% ../nbs/03_discriminator.ipynb #6fe71188
+# %% ../nbs/03_discriminator.ipynb #94b2349d
 import math
 from functools import partial
 
@@ -18,20 +18,20 @@ from fastcore.basics import patch
 from torch import nn
 
 from .generator import (SelfAttention, _bound, _check_attention, _check_classes, _check_groups, _check_labels, _conv, _floors, _halve, _he,
-                              _mlp, _norm, _positive, _pyramid, _R3Block, _Resample, _shape, init_dcgan)
+                              _mlp, _norm, _positive, _pyramid, _R3Block, _Resample, _shape, _widths, init_dcgan)
 
-# %% ../nbs/03_discriminator.ipynb #99758eb5
+# %% ../nbs/03_discriminator.ipynb #7f25a19f
 class MLPDiscriminator(nn.Module):
     "Map points or images to logits through fully connected layers"
     def __init__(self,
         shape: tuple, # of one input: (2,) for points of the plane, (C, H, W) for images
-        width: int = 256, # units in each hidden layer
-        depth: int = 3 # hidden layers
+        width: int|tuple = 256, # units in each hidden layer; or a tuple of them, one for each layer
+        depth: int = 3 # hidden layers, if `width` is a number
     ):
         super().__init__()
-        self.shape, self.n_classes = _shape(shape), 0
-        self.config = dict(name=type(self).__name__, shape=list(self.shape), width=width, depth=depth)
-        self.net = _mlp(math.prod(self.shape), 1, width, depth, partial(nn.LeakyReLU, .2))
+        self.shape, self.n_classes, widths = _shape(shape), 0, _widths(width, depth)
+        self.config = dict(name=type(self).__name__, shape=list(self.shape), width=list(width) if isinstance(width, tuple) else width, depth=len(widths))
+        self.net = _mlp(math.prod(self.shape), 1, widths, partial(nn.LeakyReLU, .2))
 
     def forward(self,
         x: torch.Tensor, # (B, *shape)
@@ -60,7 +60,7 @@ class MinibatchStd(nn.Module):
         std = (var + 1e-8).sqrt().mean((1, 2, 3)).to(x.dtype)           # (B/n,)
         return torch.cat([x, std.repeat_interleave(n)[:, None, None, None].expand(-1, 1, h, w)], 1)
 
-# %% ../nbs/03_discriminator.ipynb #652387d7
+# %% ../nbs/03_discriminator.ipynb #65aba39c
 class DCGANDiscriminator(nn.Module):
     "Map images to logits: convolutions that halve the size, then a linear layer"
     def __init__(self,
@@ -69,17 +69,20 @@ class DCGANDiscriminator(nn.Module):
         width: int = 64, # feature maps at half the size; twice as many after each halving, up to 8 times
         norm: str|None = 'batch', # 'batch': batch norm, and weights by `init_dcgan`; None: neither
         spectral_norm: bool = False, # divide each weight by its largest singular value; needs `norm=None`
-        minibatch_std: bool = False # put a `MinibatchStd` before the last layer
+        minibatch_std: bool = False, # put a `MinibatchStd` before the last layer
+        halvings: int|None = None, # convolutions; None: as many as leave the smaller side at 4 to 7
+        dropout: float = 0. # probability that a feature is blanked out in training, after each convolution
     ):
         super().__init__()
         if norm and spectral_norm: raise ValueError(f'spectral_norm=True with norm={norm!r}: pass norm=None, a norm would rescale what it bounds')
-        down, bn, layers = _pyramid(size, channels, width), _norm(norm), []
+        down, bn, layers = _pyramid(size, channels, width, halvings), _norm(norm), []
         self.shape, self.n_classes = down[0], 0
         self.config = dict(name=type(self).__name__, size=list(self.shape[1:]), channels=channels, width=width, norm=norm,
-                           spectral_norm=spectral_norm, minibatch_std=minibatch_std)
+                           spectral_norm=spectral_norm, minibatch_std=minibatch_std, halvings=len(down) - 1, dropout=dropout)
         for (c_in, _, _), (c, h, w) in zip(down, down[1:]):
             first = not layers
             layers += [nn.Conv2d(c_in, c, 4, stride=2, padding=1, bias=first or not norm), nn.Identity() if first else bn(c), nn.LeakyReLU(.2)]
+            if dropout: layers.append(nn.Dropout(dropout))
         if minibatch_std: layers, c = [*layers, MinibatchStd()], c+1
         self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(c*h*w, 1))
         if norm: init_dcgan(self)
@@ -118,16 +121,16 @@ def _linear(features, n):
     nn.init.xavier_uniform_(layer.weight); nn.init.zeros_(layer.bias)
     return layer
 
-# %% ../nbs/03_discriminator.ipynb #8baf9365
+# %% ../nbs/03_discriminator.ipynb #66d20605
 def _descent(channels, floors, plain, norm, attention):
     "Blocks that go down the floors, attention on the one that asks for it, `plain` blocks at the bottom; and their feature maps"
     blocks, c = [], channels
-    for (c_out, *_), (_, *side) in zip(floors, floors[1:]):
-        blocks += [_Down(c, c_out, norm, first=not blocks)] + [SelfAttention(c_out)]*(min(side) == attention)
+    for halved, (c_out, *_) in enumerate(floors[:-1], 1):
+        blocks += [_Down(c, c_out, norm, first=not blocks)] + [SelfAttention(c_out)]*(halved == attention)
         c = c_out
     return nn.Sequential(*blocks, *[_Down(c, c, norm, down=False) for _ in range(plain)], nn.ReLU()), c
 
-# %% ../nbs/03_discriminator.ipynb #7bbaafb4
+# %% ../nbs/03_discriminator.ipynb #2922c0cd
 class ResNetDiscriminator(nn.Module):
     "Map images to logits: residual blocks that halve the size, features from all pixels, then a linear layer"
     def __init__(self,
@@ -141,14 +144,14 @@ class ResNetDiscriminator(nn.Module):
         spectral_norm: bool = False, # divide each weight by its largest singular value; needs `norm=None`
         n_classes: int = 0, # 0: labels are not looked at
         labels: str = 'projection', # how they enter the logits: 'projection'; or not at all, but D guesses them: 'classifier'
-        attention: int = 0 # put `SelfAttention` where the smaller side is this long; 0: nowhere
+        attention: int = 0 # put `SelfAttention` where the image is halved this often; 0: nowhere
     ):
         super().__init__()
         if norm and spectral_norm: raise ValueError(f'spectral_norm=True with norm={norm!r}: pass norm=None, a norm would rescale what it bounds')
         if labels not in ('projection', 'classifier'): raise ValueError(f"labels {labels!r}: use 'projection' or 'classifier'")
         _check_classes(n_classes)
         floors = _floors(size, channels, width, widen, halvings)
-        _check_attention(attention, [min(s[1:]) for s in floors[1:]])
+        _check_attention(attention, len(floors) - 1)
         self.shape, self.n_classes, self.labels, self.spectral_norm = (channels, *floors[0][1:]), n_classes, labels, spectral_norm
         self.config = dict(name=type(self).__name__, size=list(self.shape[1:]), channels=channels, width=width, widen=widen, halvings=len(floors) - 1, plain=plain,
                            norm=norm, spectral_norm=spectral_norm, n_classes=n_classes, labels=labels, attention=attention)

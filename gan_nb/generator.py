@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-# %% ../nbs/02_generator.ipynb #f0d2efed
+# %% ../nbs/02_generator.ipynb #793f2f9a
 def _positive(**values):
     "Raise ValueError for a value below 1"
     for name, v in values.items():
@@ -32,27 +32,36 @@ def _shape(shape):
         raise ValueError(f'shape {shape}: use (2,) for points of the plane, or (C, H, W) with 1 to 4 channels')
     return shape
 
-def _mlp(n_in, n_out, width, depth, act):
-    "`depth` hidden layers of `width` units, each followed by a layer from `act()`, and a linear one"
-    _positive(width=width, depth=depth)
-    sizes = [n_in] + depth*[width]
-    hidden = [layer for a, b in zip(sizes, sizes[1:]) for layer in (nn.Linear(a, b), act())]
-    return nn.Sequential(*hidden, nn.Linear(width, n_out))
+def _widths(width, depth):
+    "The units of each hidden layer"
+    widths = list(width) if isinstance(width, (tuple, list)) else depth*[width]
+    _positive(width=min(widths, default=1), depth=len(widths))
+    return widths
 
-# %% ../nbs/02_generator.ipynb #28b22aa7
+def _mlp(n_in, n_out, widths, act, norm=False):
+    "Hidden layers of so many units, each with batch norm if asked for and a layer from `act()`, and a linear one"
+    def layer(a, b): return [nn.Linear(a, b, bias=not norm), *[nn.BatchNorm1d(b)]*norm, act()]
+    sizes = [n_in, *widths]
+    return nn.Sequential(*[l for a, b in zip(sizes, sizes[1:]) for l in layer(a, b)], nn.Linear(sizes[-1], n_out))
+
+# %% ../nbs/02_generator.ipynb #d5d6fa07
 class MLPGenerator(nn.Module):
     "Map latents to points or images through fully connected layers"
     def __init__(self,
         latent_dim: int, # dimensions of `z`
         shape: tuple, # of one output: (2,) for points of the plane, (C, H, W) for images
-        width: int = 256, # units in each hidden layer
-        depth: int = 3 # hidden layers
+        width: int|tuple = 256, # units in each hidden layer; or a tuple of them, one for each layer
+        depth: int = 3, # hidden layers, if `width` is a number
+        norm: str|None = None # 'batch': batch norm, and weights by `init_dcgan`; None: neither
     ):
         super().__init__()
         _positive(latent_dim=latent_dim)
-        self.shape, self.latent_dim, self.n_classes = _shape(shape), latent_dim, 0
-        self.config = dict(name=type(self).__name__, latent_dim=latent_dim, shape=list(self.shape), width=width, depth=depth)
-        self.net = _mlp(latent_dim, math.prod(self.shape), width, depth, nn.ReLU)
+        if norm not in ('batch', None): raise ValueError(f"norm {norm!r}: use 'batch' or None")
+        self.shape, self.latent_dim, self.n_classes, widths = _shape(shape), latent_dim, 0, _widths(width, depth)
+        self.config = dict(name=type(self).__name__, latent_dim=latent_dim, shape=list(self.shape), width=list(width) if isinstance(width, tuple) else width,
+                           depth=len(widths), norm=norm)
+        self.net = _mlp(latent_dim, math.prod(self.shape), widths, nn.ReLU, norm == 'batch')
+        if norm: init_dcgan(self.net)
 
     def forward(self,
         z: torch.Tensor, # (B, latent_dim)
@@ -62,18 +71,17 @@ class MLPGenerator(nn.Module):
         x = self.net(z).view(-1, *self.shape)
         return x.tanh() if len(self.shape) == 3 else x
 
-# %% ../nbs/02_generator.ipynb #403f6d22
-def _pyramid(size, channels, width):
-    "(C, H, W) of the image, then of the feature maps after each halving"
+# %% ../nbs/02_generator.ipynb #d7e6f9d7
+def _pyramid(size, channels, width, halvings=None):
+    "(C, H, W) of the image, then of the feature maps after each halving; by default until the smaller side has 4 to 7 pixels"
     h, w = size if isinstance(size, (tuple, list)) else (size, size)
     if min(h, w) < 8: raise ValueError(f'size {size}: the smallest that works is 8 (for each side)')
     if not 1 <= channels <= 4: raise ValueError(f'channels {channels}: an image has 1 to 4')
     _positive(width=width)
-    shapes = [(channels, h, w)]
-    while min(h, w) >= 8:
-        h, w = h//2, w//2
-        shapes.append((width*min(2**(len(shapes)-1), 8), h, w))
-    return shapes
+    most = min(h, w).bit_length() - 1
+    n = most - 2 if halvings is None else halvings
+    if not 1 <= n <= most: raise ValueError(f'halvings {n}: size {size} can be halved 1 to {most} times')
+    return [(channels, h, w)] + [(width*min(2**i, 8), h >> i + 1, w >> i + 1) for i in range(n)]
 
 # %% ../nbs/02_generator.ipynb #a085f128
 def init_dcgan(
@@ -92,7 +100,7 @@ def _norm(norm):
     if norm not in layers: raise ValueError(f"norm {norm!r}: use 'batch' or None")
     return layers[norm]
 
-# %% ../nbs/02_generator.ipynb #bffa865a
+# %% ../nbs/02_generator.ipynb #c259186e
 class DCGANGenerator(nn.Module):
     "Map latents to images: a linear layer to a small picture, then transposed convolutions that double it"
     def __init__(self,
@@ -100,14 +108,15 @@ class DCGANGenerator(nn.Module):
         channels: int, # 1 to 4
         latent_dim: int = 128, # dimensions of `z`
         width: int = 64, # feature maps at half the size; twice as many after each halving, up to 8 times
-        norm: str|None = 'batch' # 'batch': batch norm, and weights by `init_dcgan`; None: neither
+        norm: str|None = 'batch', # 'batch': batch norm, and weights by `init_dcgan`; None: neither
+        halvings: int|None = None # doublings from the first small picture to the image; None: as many as let it have 4 to 7 pixels a side
     ):
         super().__init__()
         _positive(latent_dim=latent_dim)
-        up, bn = _pyramid(size, channels, width)[::-1], _norm(norm)     # coarsest first
+        up, bn = _pyramid(size, channels, width, halvings)[::-1], _norm(norm)     # coarsest first
         (c, h, w), layers = up[0], []
         self.shape, self.latent_dim, self.n_classes = up[-1], latent_dim, 0
-        self.config = dict(name=type(self).__name__, size=list(self.shape[1:]), channels=channels, latent_dim=latent_dim, width=width, norm=norm)
+        self.config = dict(name=type(self).__name__, size=list(self.shape[1:]), channels=channels, latent_dim=latent_dim, width=width, norm=norm, halvings=len(up) - 1)
         self.start, self.project = (h, w, c), nn.Linear(latent_dim, c*h*w, bias=not norm)
         for (c_in, _, _), (c, h, w) in zip(up, up[1:]):
             bias = not norm or (c, h, w) == self.shape                  # a batch norm brings its own
@@ -203,10 +212,10 @@ class SelfAttention(nn.Module):
         weights = (q.transpose(1, 2) @ k).softmax(-1)                                           # (B, H*W, H*W): who asks, who answers
         return x + self.gain*self.out((v @ weights.transpose(1, 2)).unflatten(2, x.shape[2:]))
 
-# %% ../nbs/02_generator.ipynb #187f8c77
-def _check_attention(attention, sides):
-    "ValueError if no floor has a smaller side of `attention` pixels"
-    if attention and attention not in sides: raise ValueError(f'attention {attention}: the floors have smaller sides {", ".join(map(str, sides))}; 0 is none')
+# %% ../nbs/02_generator.ipynb #6c82e295
+def _check_attention(attention, n):
+    "ValueError if there is no floor after so many of `n` halvings"
+    if not 0 <= attention <= n: raise ValueError(f'attention {attention}: the image is halved 1 to {n} times; 0 is none')
 
 def _check_classes(n):
     "ValueError for a negative number of classes"
@@ -222,7 +231,7 @@ def _bound(net, kinds=(nn.Conv2d, nn.Linear)):
     for m in list(net.modules()):
         if isinstance(m, kinds): parametrizations.spectral_norm(m)
 
-# %% ../nbs/02_generator.ipynb #289bed8a
+# %% ../nbs/02_generator.ipynb #c8d0f00a
 class ResNetGenerator(nn.Module):
     "Map latents to images: a linear layer to a small picture, then residual blocks that double it"
     def __init__(self,
@@ -232,22 +241,22 @@ class ResNetGenerator(nn.Module):
         width: int = 128, # feature maps at the full size
         widen: int = 1, # twice as many after each halving, up to this many times; 1: `width` everywhere
         n_classes: int = 0, # classes, told apart by `ConditionalBatchNorm`; 0: none
-        attention: int = 0, # put `SelfAttention` where the smaller side is this long; 0: nowhere
+        attention: int = 0, # put `SelfAttention` where the image is halved this often; 0: nowhere
         spectral_norm: bool = False # divide each weight by its largest singular value
     ):
         super().__init__()
         _positive(latent_dim=latent_dim)
         _check_classes(n_classes)
         up = _floors(size, channels, width, widen)[::-1]                # coarsest first
-        _check_attention(attention, [min(s[1:]) for s in up[1:]])
+        _check_attention(attention, len(up) - 1)
         (c, h, w), self.shape, self.latent_dim, self.n_classes = up[0], (channels, *up[-1][1:]), latent_dim, n_classes
         self.config = dict(name=type(self).__name__, size=list(self.shape[1:]), channels=channels, latent_dim=latent_dim, width=width, widen=widen,
                            n_classes=n_classes, attention=attention, spectral_norm=spectral_norm)
         self.start, self.project = (h, w, c), nn.Linear(latent_dim, c*h*w)
         nn.init.xavier_uniform_(self.project.weight); nn.init.zeros_(self.project.bias)
-        self.blocks = nn.ModuleList()
-        for (c_in, *_), (c, *side) in zip(up, up[1:]):
-            self.blocks += [_Up(c_in, c, side, n_classes)] + [SelfAttention(c)]*(min(side) == attention)
+        def attend(halved, c): return [SelfAttention(c)]*(halved == attention > 0)
+        self.blocks = nn.ModuleList(attend(len(up) - 1, c))
+        for i, ((c_in, *_), (c, *side)) in enumerate(zip(up, up[1:]), 2): self.blocks += [_Up(c_in, c, side, n_classes), *attend(len(up) - i, c)]
         self.norm, self.last = nn.BatchNorm2d(c), _conv(c, channels, 3)
         if spectral_norm: _bound(self)
 

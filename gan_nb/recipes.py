@@ -9,9 +9,10 @@ Docs: https://gan-nb.github.io/gan_nb/recipes.html.md"""
 # %% auto #0
 __all__ = ['Recipe', 'recipes', 'recipe', 'default_recipe']
 
-# %% ../nbs/10_recipes.ipynb #444b572f
+# %% ../nbs/10_recipes.ipynb #5d57d367
 import copy, difflib, json
 from dataclasses import asdict, dataclass, field, fields, replace
+from types import UnionType
 
 from fastcore.basics import patch
 
@@ -19,7 +20,7 @@ from .checkpoint import assemble
 from .core import seed_everything
 from .losses import losses
 from .penalties import dragan, r1, r2, wgan_gp
-from .training import Trainer, cosine
+from .training import Trainer, cosine, linear
 
 # %% ../nbs/10_recipes.ipynb #97ff6dc9
 def _tuples(x):
@@ -27,18 +28,28 @@ def _tuples(x):
     if isinstance(x, dict): return {k: _tuples(v) for k, v in x.items()}
     return tuple(map(_tuples, x)) if isinstance(x, (list, tuple)) else x
 
-# %% ../nbs/10_recipes.ipynb #2df726d4
+# %% ../nbs/10_recipes.ipynb #630e2e47
+def _fits(x, kind):
+    "Whether a value is of a type, as JSON has them: a whole number is a float too, and a truth value no number"
+    if isinstance(kind, UnionType): return any(_fits(x, k) for k in kind.__args__)
+    if isinstance(x, bool) or kind is bool: return isinstance(x, bool) and kind is bool
+    return isinstance(x, (int, float) if kind is float else kind)
+
+def _kind(t): return getattr(t, '__name__', str(t))
+
+# %% ../nbs/10_recipes.ipynb #b071d99e
 @dataclass(frozen=True)
 class Recipe:
     "The settings of a run, without its data"
     name: str # what it is called
     about: str = '' # paper and settings, in a line
     differs: str = '' # where we leave the paper
-    network: str = 'DCGAN' # 'DCGAN' or 'MLP', for both players; points of the plane always get an MLP
+    network: str = 'DCGAN' # 'MLP', 'DCGAN', 'ResNet' or 'R3', for both players; points of the plane always get an MLP
     latent_dim: int = 128 # dimensions of the latent
     width: int = 64 # feature maps at the finest level, or units of a dense layer
-    norm_G: str|None = 'batch' # 'batch' or None, for a DCGAN
-    norm_D: str|None = None # 'batch' or None, for a DCGAN; penalties per sample want None
+    generator: dict = field(default_factory=dict) # further arguments of the generator, or other ones
+    discriminator: dict = field(default_factory=dict) # likewise; penalties per sample want a DCGAN with norm=None
+    conditional: bool = False # whether both are told the labels
     loss: str = 'nonsaturating' # a name in `losses`
     penalties: tuple = () # `GradientPenalty` settings, each a dict
     opt_G: dict = field(default_factory=lambda: dict(name='Adam', lr=2e-4, betas=(.5, .999))) # an optimizer's name and arguments
@@ -46,11 +57,17 @@ class Recipe:
     n_critic: int = 1 # discriminator updates in a step
     clip: float|None = None # bound on D's weights
     ema: float = .999 # decay of the generator's average
-    schedules: dict = field(default_factory=dict) # 'lr', 'penalty', 'ema' -> a schedule's name and end
+    augment: dict = field(default_factory=dict) # an augmentation's name and arguments
+    aux: tuple|None = None # weights of the auxiliary classifier in D's loss and in G's
+    unroll: int = 0 # updates of D that G looks ahead
+    schedules: dict = field(default_factory=dict) # 'lr', 'penalty', 'ema', 'beta2', 'augment' -> a schedule's name and numbers
     batch_size: int = 64 # images
-    steps: int = 3000 # a sensible length on the digits
+    steps: int = 3000 # generator updates: the published length, or a sensible one on the digits
     def __post_init__(self):
-        for f in fields(self): object.__setattr__(self, f.name, _tuples(getattr(self, f.name)))
+        for f in fields(self):
+            object.__setattr__(self, f.name, _tuples(v := getattr(self, f.name)))
+            if not _fits(getattr(self, f.name), f.type): raise ValueError(f'{f.name} of a recipe must be {_kind(f.type)}, got {v!r}')
+        if self.steps < 1: raise ValueError(f'steps of a recipe must be at least 1, got {self.steps}')
 
 # %% ../nbs/10_recipes.ipynb #ea7e3017
 def _check_fields(names):
@@ -77,17 +94,21 @@ def from_json(cls: Recipe,
     _check_fields(d)
     return cls(**d)
 
-# %% ../nbs/10_recipes.ipynb #8d872933
-def _networks_for(r, shape):
-    "The descriptions of both networks of recipe `r` for data of a shape"
-    if len(shape) == 1 or r.network == 'MLP':
-        mlp = dict(shape=list(shape), width=r.width)
-        return dict(name='MLPGenerator', latent_dim=r.latent_dim, **mlp), dict(name='MLPDiscriminator', **mlp)
-    if r.network != 'DCGAN': raise ValueError(f"network must be 'DCGAN' or 'MLP', got {r.network!r}")
-    image = dict(size=list(shape[1:]), channels=shape[0], width=r.width)
-    return dict(name='DCGANGenerator', latent_dim=r.latent_dim, norm=r.norm_G, **image), dict(name='DCGANDiscriminator', norm=r.norm_D, **image)
+# %% ../nbs/10_recipes.ipynb #c9d33ee0
+_kinds = ('MLP', 'DCGAN', 'ResNet', 'R3')
 
-# %% ../nbs/10_recipes.ipynb #47b4e504
+def _networks_for(r, data):
+    "The descriptions of both networks of recipe `r` for a data set"
+    if r.network not in _kinds: raise ValueError(f'network must be one of {", ".join(_kinds)}, got {r.network!r}')
+    if r.conditional and not data.n_classes: raise ValueError(f'{r.name} is told labels, and these images have none: a folder for each class gives them')
+    shape = tuple(data.shape)
+    kind = r.network if len(shape) == 3 else 'MLP'
+    same = dict(width=r.width) | (dict(shape=list(shape)) if kind == 'MLP' else dict(size=list(shape[1:]), channels=shape[0]))
+    if r.conditional: same |= dict(n_classes=data.n_classes)
+    G, D = (r.generator, r.discriminator) if kind == r.network else ({}, {})      # options of another network are not theirs
+    return dict(name=f'{kind}Generator', latent_dim=r.latent_dim) | same | G, dict(name=f'{kind}Discriminator') | same | D
+
+# %% ../nbs/10_recipes.ipynb #1c418c1b
 @patch
 def trainer(self: Recipe,
     data, # a data set; it decides the networks' shapes
@@ -97,39 +118,69 @@ def trainer(self: Recipe,
 ) -> Trainer: # ready to `fit`
     "Set up a run of this recipe on a data set"
     seed_everything(seed)
-    G, D = _networks_for(self, tuple(data.shape))
-    same = {k: getattr(self, k) for k in ('loss', 'opt_G', 'opt_D', 'n_critic', 'clip', 'ema', 'schedules', 'batch_size')}
+    G, D = _networks_for(self, data)
+    same = {k: getattr(self, k) for k in ('loss', 'opt_G', 'opt_D', 'n_critic', 'clip', 'ema', 'augment', 'aux', 'unroll', 'schedules', 'batch_size')}
+    if len(data.shape) == 1: same |= dict(augment={}, schedules={k: v for k, v in self.schedules.items() if k != 'augment'})      # points have no colours
     return assemble(dict(generator=G, discriminator=D, penalties=list(self.penalties), **same), data, device=device, precision=precision, seed=seed)
 
-# %% ../nbs/10_recipes.ipynb #9feb746f
+# %% ../nbs/10_recipes.ipynb #4a8f9257
 def _adam(lr, *betas): return dict(name='Adam', lr=lr, betas=betas)
 
 def _both(opt): return dict(opt_G=opt, opt_D=opt)
 
+def _fall(**factors): return {k: asdict(s) for k, s in factors.items()}
+
+_resnets = dict(network='ResNet', width=128, generator=dict(width=256), discriminator=dict(halvings=2, plain=2, spectral_norm=True), loss='hinge', n_critic=5,
+                schedules=_fall(lr=linear(0.)), steps=100_000, **_both(_adam(2e-4, 0., .9)))
+_burn = dict(start=1., until=.08)                                       # 20 of 250 million images
+
 _recipes = [
     Recipe('gan', 'Goodfellow et al. 2014: dense networks, the non-saturating game', 'no maxout, no dropout, normal latents; Adam(2e-4) in place of SGD with momentum',
            network='MLP', width=256, latent_dim=100, ema=0., **_both(_adam(2e-4, .5, .999))),
+    Recipe('gp_gan', 'a critic whose slope at the fakes is held to 0; a generator of 4096, 2048 and 1024 units with batch norm, Adam(2e-4, 0.5)',
+           'the penalty has the sign with which D pays for it, and weight 10; the image is made by tanh, D has no sigmoid; D of 1024, 512 and 256 units', network='MLP', latent_dim=100,
+           generator=dict(width=(4096, 2048, 1024), norm='batch'), discriminator=dict(width=(1024, 512, 256)), loss='wasserstein', penalties=(r2(20.).config,), **_both(_adam(2e-4, .5, .999))),
     Recipe('dcgan', 'Radford et al. 2016: convolutions, batch norm, Adam(2e-4, 0.5), batch 128', 'half the width, kernels of 4 pixels for 5, normal latents for uniform ones; the generator is averaged',
-           latent_dim=100, norm_D='batch', batch_size=128, **_both(_adam(2e-4, .5, .999))),
-    Recipe('lsgan', 'Mao et al. 2017: least squares in place of the logistic loss', 'networks and optimizer of `dcgan`; the generator is averaged',
-           latent_dim=100, norm_D='batch', loss='lsgan', **_both(_adam(2e-4, .5, .999))),
+           latent_dim=100, batch_size=128, **_both(_adam(2e-4, .5, .999))),
+    Recipe('dcgan64', 'a DCGAN without a norm in D, with dropout 0.3 there, Adam(1e-4)', 'as many doublings as the size needs; noise of 100 numbers; no sigmoid before the logistic loss; the generator is averaged',
+           latent_dim=100, discriminator=dict(norm=None, dropout=.3), **_both(_adam(1e-4, .9, .999))),
+    Recipe('lsgan_dcgan', 'Mao et al. 2017: least squares in place of the logistic loss, on a DCGAN that begins at a quarter of the size, dropout 0.3 in D, Adam(2e-4, 0.5)',
+           'G asks for 1, the label of reals; kernels of 4 pixels for 5, ReLU in G; the generator is averaged', latent_dim=100,
+           generator=dict(halvings=2), discriminator=dict(norm=None, halvings=2, dropout=.3), loss='lsgan', **_both(_adam(2e-4, .5, .999))),
     Recipe('wgan', 'Arjovsky et al. 2017, Algorithm 1: clip 0.01, 5 critic updates, RMSprop(5e-5)', 'no batch norm in the critic; the generator is averaged',
-           latent_dim=100, loss='wasserstein', clip=.01, n_critic=5, **_both(dict(name='RMSprop', lr=5e-5))),
+           latent_dim=100, discriminator=dict(norm=None), loss='wasserstein', clip=.01, n_critic=5, **_both(dict(name='RMSprop', lr=5e-5))),
     Recipe('wgan_gp', 'Gulrajani et al. 2017, Algorithm 1: penalty 10, 5 critic updates, Adam(1e-4, 0, 0.9)', 'the generator is averaged',
-           loss='wasserstein', penalties=(wgan_gp(10.).config,), n_critic=5, **_both(_adam(1e-4, 0., .9))),
+           discriminator=dict(norm=None), loss='wasserstein', penalties=(wgan_gp(10.).config,), n_critic=5, **_both(_adam(1e-4, 0., .9))),
     Recipe('dragan', 'Kodali et al. 2017: slope 1 around the data, penalty 10', 'no batch norm in the discriminator; uniform noise around the data, as chapter 05 says; optimizer of `dcgan`; the generator is averaged',
-           latent_dim=100, penalties=(dragan(10.).config,), **_both(_adam(2e-4, .5, .999))),
+           latent_dim=100, discriminator=dict(norm=None), penalties=(dragan(10.).config,), **_both(_adam(2e-4, .5, .999))),
+    Recipe('acgan', 'Odena et al. 2017 on the residual critic of Gulrajani et al. 2017: D guesses the class, weights 1 and 0.1; penalty 10, 5 critic updates, Adam(2e-4, 0, 0.9) falling to 0',
+           'classes are learned from real images only; as many fakes for G as for D; the generator is averaged', network='ResNet', width=128, conditional=True,
+           discriminator=dict(halvings=2, plain=2, norm='layer', labels='classifier'), aux=(1., .1), loss='wasserstein', penalties=(wgan_gp(10.).config,), n_critic=5,
+           schedules=_fall(lr=linear(0.)), steps=100_000, **_both(_adam(2e-4, 0., .9))),
     Recipe('r1', "Mescheder et al. 2018: slope 0 at the data, gamma 10, RMSprop(1e-4), averaged generator", 'DCGAN networks, with batch norm in the generator, in place of ResNets',
-           latent_dim=256, penalties=(r1(10.).config,), **_both(dict(name='RMSprop', lr=1e-4, alpha=.99))),
-    Recipe('rpgan', 'Huang et al. 2024 (R3GAN): relativistic pairing with R1 and R2, on small DCGANs; the default above 16x16 pixels',
-           'DCGAN networks, with batch norm in the generator, in place of ResNets, so learning rate and gamma are ours', latent_dim=64, width=32, batch_size=32, loss='rpgan',
-           penalties=(r1(2.).config, r2(2.).config), schedules=dict(lr=asdict(cosine(.02))), steps=4500, **_both(_adam(1e-3, 0., .99))),
-    Recipe('rpgan_mlp', 'the same game on dense networks; the default up to 16x16 pixels', 'as `rpgan`, with gamma 1',
-           network='MLP', latent_dim=64, width=512, loss='rpgan', penalties=(r1(1.).config, r2(1.).config), schedules=dict(lr=asdict(cosine(.02))),
+           latent_dim=256, discriminator=dict(norm=None), penalties=(r1(10.).config,), **_both(dict(name='RMSprop', lr=1e-4, alpha=.99))),
+    Recipe('sngan', 'Miyato et al. 2018: residual networks, 256 and 128 maps, spectral norm in D, hinge loss, 5 critic updates, Adam(2e-4, 0, 0.9) falling to 0',
+           'as many fakes for G as for D; the generator is averaged', **_resnets),
+    Recipe('sngan_projection', 'Miyato and Koyama 2018: the same, with class-conditional batch norm in G and a projection of the label in D', 'as `sngan`', conditional=True, **_resnets),
+    Recipe('hinge_sa', 'Zhang et al. 2019: spectral norm and self-attention in both networks, hinge loss, D learns four times as fast: Adam(4e-4 and 1e-4, 0, 0.9)',
+           'batch 64 for 256; attention at half the size; networks as in `sngan_projection`', network='ResNet', width=128, conditional=True, generator=dict(spectral_norm=True, attention=1),
+           discriminator=dict(halvings=2, plain=2, spectral_norm=True, attention=1), loss='hinge', steps=100_000, opt_G=_adam(1e-4, 0., .9), opt_D=_adam(4e-4, 0., .9)),
+    Recipe('r3gan', 'Huang et al. 2024, Table 9, CIFAR-10: residual networks without a norm, relativistic pairing, R1 and R2 with gamma 0.05 falling to 0.005, Adam(2e-4 falling to 5e-5, 0, 0.9 rising to 0.99), batch 512',
+           'labels only if asked for; augmentation of colour, place and holes in place of its larger set; images are not mirrored', network='R3', latent_dim=64, width=768, generator=dict(widen=1),
+           discriminator=dict(widen=1), loss='rpgan', penalties=(r1(.05).config, r2(.05).config), ema=.99993, augment=dict(name='Augment', p=.55), batch_size=512, steps=488_281,
+           schedules=_fall(lr=cosine(.25, **_burn), penalty=cosine(.1, **_burn), beta2=cosine(1.1, **_burn), ema=cosine(1., 0., .08), augment=cosine(1., 0., .08)), **_both(_adam(2e-4, 0., .9))),
+    Recipe('r3gan_tiny', 'the same networks with 32 maps and one block on each floor, for a CPU', 'learning rate 1e-3 and gamma 1 falling to 0.1, batch 32, no augmentation', network='R3',
+           latent_dim=64, width=32, generator=dict(blocks=1), discriminator=dict(blocks=1), loss='rpgan', penalties=(r1(1.).config, r2(1.).config), batch_size=32,
+           schedules=_fall(lr=cosine(.02), penalty=cosine(.1)), steps=4500, **_both(_adam(1e-3, 0., .99))),
+    Recipe('rpgan', 'its game on small DCGANs; the default above 16x16 pixels',
+           'batch norm in the generator; learning rate and gamma are ours', latent_dim=64, width=32, discriminator=dict(norm=None), batch_size=32, loss='rpgan',
+           penalties=(r1(2.).config, r2(2.).config), schedules=_fall(lr=cosine(.02)), steps=4500, **_both(_adam(1e-3, 0., .99))),
+    Recipe('rpgan_mlp', 'its game on dense networks; the default up to 16x16 pixels', 'as `rpgan`, with gamma 1',
+           network='MLP', latent_dim=64, width=512, loss='rpgan', penalties=(r1(1.).config, r2(1.).config), schedules=_fall(lr=cosine(.02)),
            steps=4500, **_both(_adam(1e-3, 0., .99))),
-    Recipe('rpgan_points', 'the same game for points of the plane; the default for them', 'as `rpgan_mlp`, with gamma 0.02 falling to 5 %, and three times the learning rate',
+    Recipe('rpgan_points', 'its game for points of the plane; the default for them', 'as `rpgan_mlp`, with gamma 0.02 falling to 5 %, and three times the learning rate',
            network='MLP', latent_dim=8, width=128, batch_size=128, loss='rpgan', penalties=(r1(.02).config, r2(.02).config),
-           schedules=dict(lr=asdict(cosine(.02)), penalty=asdict(cosine(.05))), steps=7000, **_both(_adam(3e-3, 0., .99))),
+           schedules=_fall(lr=cosine(.02), penalty=cosine(.05)), steps=7000, **_both(_adam(3e-3, 0., .99))),
 ]
 
 # %% ../nbs/10_recipes.ipynb #84f41c1b
@@ -156,6 +207,26 @@ def recipe(
         raise ValueError(f'no recipe {name!r}' + (f', did you mean {near[0]!r}?' if near else f'; there are {", ".join(table)}'))
     _check_fields(fields)
     return replace(table[name], **fields)
+
+# %% ../nbs/10_recipes.ipynb #fb6f5318
+@patch
+def change(self: Recipe,
+    path: str, # a field, or the way to an entry of one: 'width', 'opt_G.lr', 'penalties.0.weight'
+    value # what it shall be
+) -> Recipe: # a new one
+    "Change one entry; ValueError names a field or an entry that does not exist"
+    name, *way = path.split('.')
+    _check_fields([name])
+    return replace(self, **{name: _placed(getattr(self, name), way, value, name)})
+
+def _placed(x, way, value, name):
+    "`x` with `value` at the end of the way"
+    if not way: return value
+    k = int(way[0]) if isinstance(x, tuple) and way[0].isdigit() else way[0]
+    if not (isinstance(x, dict) or (isinstance(x, tuple) and k in range(len(x)))): raise ValueError(f'{name} of a recipe has no entry {way[0]!r}, it is {x!r}')
+    entries = x if isinstance(x, dict) else dict(enumerate(x))
+    new = entries | {k: _placed(entries.get(k, {}), way[1:], value, f'{name}.{k}')}
+    return new if isinstance(x, dict) else tuple(new.values())
 
 # %% ../nbs/10_recipes.ipynb #374d25ce
 def default_recipe(

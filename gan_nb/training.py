@@ -9,7 +9,7 @@ Docs: https://gan-nb.github.io/gan_nb/training.html.md"""
 # %% auto #0
 __all__ = ['Schedule', 'cosine', 'linear', 'Trainer', 'Callback', 'TrainingError', 'Progress', 'Recorder', 'SampleGrid']
 
-# %% ../nbs/06_training.ipynb #1bf47402
+# %% ../nbs/06_training.ipynb #1791f21d
 import copy, inspect, math, os, signal, sys, threading, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,6 +20,8 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 from torch import nn
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
 from torch.nn.utils.parametrizations import _SpectralNorm
 from tqdm.auto import tqdm
 
@@ -64,7 +66,7 @@ def _autocast_dtype(device, precision):
     if precision not in ('auto', 'fp32', 'bf16'): raise ValueError(f"precision must be 'auto', 'fp32' or 'bf16', got {precision!r}")
     return torch.bfloat16 if precision == 'bf16' or (precision == 'auto' and _has_bf16(device)) else None
 
-# %% ../nbs/06_training.ipynb #d7d0d7fe
+# %% ../nbs/06_training.ipynb #4fd55750
 def _optimizer(factory, net):
     "`factory(parameters)`, with the fused kernel where there is one and the user asked for no other"
     params = [p for p in net.parameters() if p.requires_grad]
@@ -73,39 +75,47 @@ def _optimizer(factory, net):
     if getattr(factory, 'func', factory) is torch.optim.Adagrad: fusable &= params[0].device.type == 'cpu'    # no kernel elsewhere
     try:
         opt = factory(params, **({'fused': True} if fusable else {}))
-        for g in opt.param_groups: g.setdefault('initial_lr', float(g['lr']))
+        for g in opt.param_groups: g |= dict(initial_lr=float(g['lr'])) | (dict(initial_beta2=g['betas'][1]) if 'betas' in g else {})
     except (TypeError, KeyError, IndexError, OverflowError) as e: raise ValueError(f'{factory}: makes no optimizer ({e})') from e
     return opt
 
-# %% ../nbs/06_training.ipynb #64f0b932
+# %% ../nbs/06_training.ipynb #3ff52c06
 @dataclass(frozen=True)
 class Schedule:
-    "A factor that starts at 1 and ends at `to`: call it with the progress in [0, 1]"
+    "A factor that goes from `start` to `to`: call it with the progress in [0, 1]"
     name: str # 'cosine', 'linear' or 'constant'
     to: float = 1. # the factor at the end
+    start: float = 1. # the factor at the beginning
+    until: float = 1. # the progress at which `to` is reached, and kept
     def __post_init__(self):
         if self.name not in ('cosine', 'linear', 'constant'): raise ValueError(f"a schedule is 'cosine', 'linear' or 'constant', got {self.name!r}")
-        if not isinstance(self.to, Real) or not 0 <= self.to <= 1e30: raise ValueError(f'a schedule ends at a factor that is finite and not negative, got {self.to!r}')
+        for f in (self.start, self.to):
+            if not isinstance(f, Real) or not 0 <= f <= 1e30: raise ValueError(f'a schedule has factors that are finite and not negative, got {f!r}')
+        if not isinstance(self.until, Real) or not 0 < self.until <= 1: raise ValueError(f'until is a progress in (0, 1], got {self.until!r}')
     def __call__(self, progress: float) -> float:
-        t = min(max(progress, 0.), 1.)
-        fall = dict(cosine=(1 - math.cos(math.pi*t))/2, linear=t, constant=0.)[self.name]
-        return 1 + (self.to - 1)*fall
+        t = min(max(progress/self.until, 0.), 1.)
+        share = dict(cosine=(1 - math.cos(math.pi*t))/2, linear=t, constant=0.)[self.name]
+        return self.start + (self.to - self.start)*share
 
-# %% ../nbs/06_training.ipynb #82c01079
+# %% ../nbs/06_training.ipynb #ca88f664
 def cosine(
-    to: float = .02 # the factor at the end
+    to: float = .02, # the factor at the end
+    start: float = 1., # the factor at the beginning
+    until: float = 1. # the progress at which `to` is reached, and kept
 ) -> Schedule:
-    "Flat, then falling, then flat: half a cosine wave from 1 to `to`"
-    return Schedule('cosine', to)
+    "Flat, then steep, then flat: half a cosine wave from `start` to `to`"
+    return Schedule('cosine', to, start, until)
 
-# %% ../nbs/06_training.ipynb #0900bd46
+# %% ../nbs/06_training.ipynb #66f8031d
 def linear(
-    to: float = .05 # the factor at the end
+    to: float = .05, # the factor at the end
+    start: float = 1., # the factor at the beginning
+    until: float = 1. # the progress at which `to` is reached, and kept
 ) -> Schedule:
-    "A straight line from 1 to `to`"
-    return Schedule('linear', to)
+    "A straight line from `start` to `to`"
+    return Schedule('linear', to, start, until)
 
-# %% ../nbs/06_training.ipynb #e2d9934a
+# %% ../nbs/06_training.ipynb #88061156
 class Trainer:
     "Plays a generator and a discriminator against each other on a data set"
     def __init__(self,
@@ -122,7 +132,9 @@ class Trainer:
         clip: float|None = None, # clip D's weights to [-clip, clip] after each update (the 2017 Wasserstein GAN)
         ema: float = .999, # decay of the generator's moving average per step; 0: none
         augment = None, # `augment(x, generator=...) -> x`, put before D wherever it looks (chapter 12); with `update(logits)` it is told how D fares
-        schedules: dict|None = None, # 'lr', 'penalty', 'ema' -> factor as a function of progress in [0, 1]
+        aux: tuple|None = None, # auxiliary classifier: weights of the cross entropy of D's guess of the labels, in D's loss and in G's; None: no guess
+        unroll: int = 0, # updates of D that G looks ahead, for small networks
+        schedules: dict|None = None, # 'lr', 'penalty', 'ema', 'beta2', 'augment' -> factor as a function of progress in [0, 1]
         device = None, # default: `default_device()`
         precision: str = 'auto', # 'fp32', 'bf16', or 'auto': bf16 where the hardware has it, for images
         seed: int = 0 # of the batches, the latents and the penalties' points
@@ -133,8 +145,8 @@ class Trainer:
             if not isinstance(n, Integral) or n < 1: raise ValueError(f'{name} must be an integer of at least 1, got {n!r}')
         if not isinstance(ema, Real) or not 0 <= ema < 1: raise ValueError(f'ema is a decay in [0, 1), got {ema!r}')
         if clip is not None and (not isinstance(clip, Real) or not 0 < clip < 1e6): raise ValueError(f'clip is a bound on weights, a positive number, got {clip!r}')
-        unknown = set(schedules or {}) - {'lr', 'penalty', 'ema'}
-        if unknown: raise ValueError(f"schedules are for 'lr', 'penalty' and 'ema', got {sorted(unknown)}")
+        unknown = set(schedules or {}) - {'lr', 'penalty', 'ema', 'beta2', 'augment'}
+        if unknown: raise ValueError(f"schedules are for 'lr', 'penalty', 'ema', 'beta2' and 'augment', got {sorted(unknown)}")
         for net in (G, D):
             if getattr(net, 'shape', tuple(data.shape)) != tuple(data.shape):
                 raise ValueError(f'{type(net).__name__} is built for {tuple(net.shape)}, the data has {tuple(data.shape)}')
@@ -142,10 +154,12 @@ class Trainer:
         self.augment = augment.to(self.device) if isinstance(augment, nn.Module) else augment
         self.data, self.loss, self.penalties, self.schedules = data, loss, list(penalties), dict(schedules or {})
         self.batch_size, self.n_critic, self.clip, self.ema, self.precision, self.seed = batch_size, n_critic, clip, ema, precision, seed
+        self.aux, self.unroll = aux and tuple(aux), unroll
         self.opt_factories = tuple(o or partial(torch.optim.Adam, lr=2e-4, betas=(.5, .99)) for o in (opt_G, opt_D))
         self._setup()
+        self._check_options()
 
-# %% ../nbs/06_training.ipynb #a6138c76
+# %% ../nbs/06_training.ipynb #42c3be42
 @patch
 def _setup(self: Trainer):
     "What follows from the arguments: optimizers, generators, counters, the averaged generator"
@@ -160,15 +174,33 @@ def _setup(self: Trainer):
     before = [sum(q.at == p.at for q in self.penalties[:i]) for i, p in enumerate(self.penalties)]
     self.penalty_names = [f'penalty_{p.at}' + (f'_{k + 1}' if k else '') for p, k in zip(self.penalties, before)]
 
+@patch
+def _check_options(self: Trainer):
+    "ValueError for options that do not go together"
+    def refuse(unless, message):
+        if not unless: raise ValueError(message)
+    groups = [g for o in (self.opt_G, self.opt_D) for g in o.param_groups]
+    if s := self.schedules.get('beta2'): refuse(all('betas' in g and g['initial_beta2']*max(s(0.), s(1.)) < 1 for g in groups), "schedule 'beta2': both optimizers must be Adams, and beta2 stay below 1")
+    if 'augment' in self.schedules: refuse(hasattr(self.augment, 'scale') and not hasattr(self.augment, 'update'), "schedule 'augment': needs augment=Augment(...), one that does not adapt by itself")
+    if self.aux:
+        refuse(len(self.aux) == 2 and all(isinstance(w, Real) and 0 <= w < 1e6 for w in self.aux), f'aux is a pair of weights, for D and for G, got {self.aux!r}')
+        refuse(self.data.n_classes and getattr(self.D, 'labels', None) == 'classifier' and getattr(self.G, 'n_classes', 0),
+               "aux needs labelled images, a G with n_classes and a D with n_classes and labels='classifier'")
+    refuse(isinstance(self.unroll, Integral) and self.unroll >= 0, f'unroll counts updates, got {self.unroll!r}')
+    if self.unroll:
+        plain = type(self.opt_D) in (torch.optim.Adam, torch.optim.SGD) and not any(g.get(k) for g in self.opt_D.param_groups for k in ('weight_decay', 'amsgrad', 'momentum', 'maximize'))
+        refuse(plain and not self.clip, 'unroll looks ahead through Adam, or SGD without momentum; without weight decay, and without clip')
+        refuse(all(p.at in ('real', 'around') and p.every == 1 for p in self.penalties), "unroll goes with penalties at 'real' or 'around', with every=1: points that move with G would need one more derivative")
+
 @patch(as_prop=True)
 def run(self: Trainer) -> Path|None: # None before the first save
     "The run folder: the first it was saved to, or the one it was loaded from"
     return next(iter(self.runs), None)
 
-# %% ../nbs/06_training.ipynb #c58299b3
+# %% ../nbs/06_training.ipynb #e36311b6
 @patch
 def factor(self: Trainer,
-    name: str # 'lr', 'penalty' or 'ema'
+    name: str # 'lr', 'penalty', 'ema', 'beta2' or 'augment'
 ) -> float: # 1 where nothing is scheduled
     "The scheduled factor at this step"
     if name not in self.schedules: return 1.
@@ -183,9 +215,15 @@ def _fakes(self: Trainer, n, y=None):
     return _call(self.G, z, y)                                        # (B, ...)
 
 @patch
-def _judge(self: Trainer, x, y=None):
-    "What D says of `x`, as it sees it"
-    return _call(self.D, x if self.augment is None else self.augment(x, generator=self.generator), y)
+def _look(self: Trainer, x, y=None, weights=None):
+    "D's logits for `x`, as it sees it, and its guess of the labels, if it is asked for one; `weights` stand in for D's own"
+    args = (x if self.augment is None else self.augment(x, generator=self.generator), *[y]*(y is not None and getattr(self.D, 'n_classes', 0) > 0))
+    kw = dict(classes=True) if self.aux else {}
+    out = self.D(*args, **kw) if weights is None else functional_call(self.D, weights, args, kw)
+    return out if self.aux else (out, None)
+
+@patch
+def _judge(self: Trainer, x, y=None, weights=None): return self._look(x, y, weights)[0]
 
 def _call(net, x, y):
     "Give labels to the networks that take them"
@@ -207,52 +245,84 @@ def decay(self: Trainer) -> float: # in [0, 1)
     f = self.factor('ema')
     return min(self.ema, self.steps_done/(9 + self.steps_done))**(1/f) if f > 0 else 0.
 
-# %% ../nbs/06_training.ipynb #e04aa808
+# %% ../nbs/06_training.ipynb #a77d9fc9
 @patch
 def d_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detached
     "One update of the discriminator; the generator stays as it is"
     real, y = next(self.batches)                                      # (B, C, H, W)
+    if 'augment' in self.schedules: self.augment.scale(self.factor('augment'))
     with self._autocast(), torch.no_grad(), self.G_still: fake = self._fakes(len(real), y).float()
     due = [(n, p) for n, p in zip(self.penalty_names, self.penalties) if self.d_updates % p.every == 0]
     x = dict(real=real, fake=fake)
     for _, p in due:
         if p.at in x: x[p.at].requires_grad_()
     with self._autocast():
-        logits = {k: self._judge(v, y) for k, v in x.items()}         # two times (B,)
+        said = {k: self._look(v, y) for k, v in x.items()}
+        logits = {k: l for k, (l, _) in said.items()}                 # two times (B,)
         terms = dict(d_loss=self.loss.d(logits['real'], logits['fake']))
+        if self.aux: terms['d_aux'] = self.aux[0]*cross_entropy(said['real'][1].float(), y)
         for n, p in due:
             if p.at in x: terms[n] = p.value(logits[p.at], x[p.at])
             else: terms[n] = p(self._judge, real, fake, y, generator=self.generator)
-    self._update(self.opt_D, terms['d_loss'] + self.factor('penalty')*sum(terms[n] for n, _ in due))
+    self._update(self.opt_D, terms['d_loss'] + terms.get('d_aux', 0.) + self.factor('penalty')*sum(terms[n] for n, _ in due))
     if self.clip: clip_weights(self.D, self.clip)
     self.d_updates += 1
     if hasattr(self.augment, 'update'): self.augment.update(logits['real'] - logits['fake'] if self.loss.relativistic else logits['real'])
     means = {f'{k}_logits': v.detach().float().mean() for k, v in logits.items()}
     return {k: v.detach() for k, v in terms.items()} | means
 
-# %% ../nbs/06_training.ipynb #a9a696e2
+# %% ../nbs/06_training.ipynb #916ecd52
 @patch
 def _update(self: Trainer, opt, loss):
     "Descend: gradients of `loss`, then one move at the scheduled learning rate"
-    for g in opt.param_groups: g['lr'] = g['initial_lr']*self.factor('lr')
+    for g in opt.param_groups:
+        g['lr'] = g['initial_lr']*self.factor('lr')
+        if 'beta2' in self.schedules: g['betas'] = g['betas'][0], g['initial_beta2']*self.factor('beta2')
     opt.zero_grad(set_to_none=True)
     loss.backward(inputs=[p for g in opt.param_groups for p in g['params']])
     opt.step()
 
-# %% ../nbs/06_training.ipynb #20a47e6b
+# %% ../nbs/06_training.ipynb #fec49c9e
+def _virtual(w, grad, moments, group):
+    "A weight after one update of Adam or SGD, and its moments, as differentiable functions of the gradient"
+    if 'betas' not in group: return w - group['lr']*grad, moments
+    (b1, b2), (m, v, t) = group['betas'], moments
+    m, v, t = b1*m + (1 - b1)*grad, b2*v + (1 - b2)*grad**2, t + 1
+    return w - group['lr']*m/(1 - b1**t)/((v/(1 - b2**t) + 1e-30).sqrt() + group['eps']), (m, v, t)      # 1e-30: a root of 0 has no slope
+
+@patch
+def _ahead(self: Trainer, real, fake, y):
+    "D's weights after `unroll` more updates against these images, as functions of the fakes"
+    names = {p: n for n, p in self.D.named_parameters()}
+    groups = {names[p]: g for g in self.opt_D.param_groups for p in g['params']}
+    weights = {n: p.detach().requires_grad_() for p, n in names.items() if n in groups}
+    state = {names[p]: s for p, s in self.opt_D.state.items()}
+    moments = {n: tuple(state[n][k] for k in ('exp_avg', 'exp_avg_sq', 'step')) if state.get(n) else (0., 0., 0) for n in weights}
+    for _ in range(self.unroll):
+        judge = partial(self._judge, weights=weights)
+        loss = self.loss.d(judge(real, y), judge(fake, y)) + self.factor('penalty')*sum(p(judge, real, fake, y, generator=self.generator) for p in self.penalties)
+        grads = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+        moved = {n: _virtual(w, g, moments[n], groups[n]) for (n, w), g in zip(weights.items(), grads)}
+        weights, moments = ({n: m[i] for n, m in moved.items()} for i in (0, 1))
+    return weights
+
+# %% ../nbs/06_training.ipynb #a44c1307
 @patch
 def g_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detached
     "One update of the generator and of its moving average; the discriminator stays as it is"
-    real_logits, y = None, None
+    real, y, real_logits, weights = None, None, None, None
     with self._autocast(), self.D_still:
-        if self.loss.relativistic or getattr(self.G, 'n_classes', 0):
-            real, y = next(self.batches)
-            with torch.no_grad(): real_logits = self._judge(real, y)
-        fake_logits = self._judge(self._fakes(self.batch_size, y), y)   # (B,)
-        g_loss = self.loss.g(fake_logits, real_logits)
-    self._update(self.opt_G, g_loss)
+        if self.loss.relativistic or self.unroll or getattr(self.G, 'n_classes', 0): real, y = next(self.batches)
+        fake = self._fakes(self.batch_size, y)                        # (B, C, H, W)
+        if self.unroll: weights = self._ahead(real, fake, y)
+        if self.loss.relativistic:
+            with torch.set_grad_enabled(self.unroll > 0): real_logits = self._judge(real, y, weights)
+        fake_logits, guess = self._look(fake, y, weights)             # (B,), and (B, n_classes) or None
+        terms = dict(g_loss=self.loss.g(fake_logits, real_logits))
+        if self.aux: terms['g_aux'] = self.aux[1]*cross_entropy(guess.float(), y)
+    self._update(self.opt_G, sum(terms.values()))
     if self.G_ema is not None: self._average()
-    return dict(g_loss=g_loss.detach())
+    return {k: v.detach() for k, v in terms.items()}
 
 # %% ../nbs/06_training.ipynb #d41082d9
 @patch

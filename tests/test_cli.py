@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gan_nb.recipes import recipes
+
 ENV = {k: v for k, v in os.environ.items() if k != 'IN_TEST'} | dict(OMP_NUM_THREADS='1')
 SMALL = ['--size', '8', '--batch-size', '8']
 
@@ -48,6 +50,36 @@ def test_the_same_seed_gives_the_same_file(trained, tmp_path):
     a, b, c = ((tmp_path/f'{n}.png').read_bytes() for n in 'abc')
     assert a == b != c
 
+EVERY = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from fastcore.script import _run_cli
+from gan_nb.all import *
+
+def call(command, *args):
+    sys.argv = [command.__name__, *map(str, args)]
+    _run_cli(command.__wrapped__, False, ['source'] if command is gan_train else None)
+
+for name, r in recipes().items():
+    where, data = Path(name), 'ring' if name == 'rpgan_points' else 'digits'
+    narrow = ['--set', 'width=8'] + [a for k in ('generator', 'discriminator') if 'width' in getattr(r, k) for a in ('--set', f'{k}.width=8')]
+    call(gan_train, data, '--size', 8, '--batch-size', 8, '--recipe', name, *narrow, '--steps', 50, '--out', where)
+    call(gan_train, '--resume', where, '--steps', 52)
+    call(gan_sample, where, '-n', 16)
+    t = load_run(where)
+    t.check()
+    assert t.steps_done == 52 and t.sample(16, seed=0).isfinite().all(), name
+    print('fine:', name)
+"""
+
+def test_every_recipe_trains_resumes_and_samples(tmp_path):
+    "Fifty steps with narrow networks, two more after a resume, a picture: through the commands' own parsers, in one process"
+    r = subprocess.run([sys.executable, '-c', EVERY], cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=600)
+    assert r.returncode == 0, r.stderr
+    fine = re.findall('^fine: (.*)$', r.stdout, re.M)
+    assert fine == list(recipes()) and all((tmp_path/n/'samples_seed0.png').exists() for n in fine), r.stdout
+
 def test_help_is_worth_reading(tmp_path):
     for name, words in (('gan_train', ('digits', '--resume', 'Ctrl-C', '48x80')), ('gan_sample', ('run folder', '--seed', '-n'))):
         r = run(name, '--help', cwd=tmp_path)
@@ -61,7 +93,7 @@ def make(folder):
 
 @pytest.mark.parametrize('args, text', [
     (['missing/'], 'missing'), (['empty'], 'empty'), (['fake'], 'text.png'), (['notes.zip'], 'notes.zip'), (['digitz'], 'digits'),
-    (['--size', '7'], 'the smallest that works is 8'), (['--size', 'big'], 'write 64'), (['--channels', '5'], '5'), (['--recipe', 'dcgn'], 'dcgan'),
+    (['--size', '7'], 'the smallest that works is 8'), (['--size', 'big'], 'write 64'), (['--channels', '5'], '5'), (['--recipe', 'dcgn'], 'dcgan'), (['--recipe', 'dcgan', '--set', 'widht=3'], "did you mean 'width'?"), (['--set', 'opt_G.lr=fast'], 'lr'),
     (['--steps', '-3'], 'steps'), (['--device', 'abacus'], 'abacus'), (['--resume', 'empty'], 'config.json'), (['--resume', 'nowhere'], 'nowhere')])
 def test_wrong_input_is_one_line_and_leaves_nothing(args, text, tmp_path):
     make(tmp_path)
