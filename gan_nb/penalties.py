@@ -76,35 +76,37 @@ def points(self:GradientPenalty,
     real, fake = (x if x is None else _wide(x.detach()) for x in (real, fake))
     return _where[self.at](real, fake, generator).requires_grad_(self.estimator == 'exact')
 
-# %% ../nbs/05_penalties.ipynb #523a4439
+# %% ../nbs/05_penalties.ipynb #b8e5a494
 @patch
 def value(self:GradientPenalty,
     logits: torch.Tensor, # (B,), what D returned at `x`
     x: torch.Tensor, # (B, ...), from `points`
     D: Callable|None = None, # x -> (B,) logits; only a finite difference asks it again
-    generator: torch.Generator|None = None # likewise: draws the noise, on the same device as the points
+    generator: torch.Generator|None = None, # likewise: draws the noise, on the same device as the points
+    scale: torch.Tensor|float = 1. # of the logits while they are differentiated, for float16
 ) -> torch.Tensor: # scalar, float32 or wider: every * weight * the mean over the batch
     "Compute the price of the slopes at `x`"
     if self.estimator != 'exact': return self._by_difference(logits, x, D, generator)
-    slope, = torch.autograd.grad(logits.sum(), x, create_graph=True)
-    slope = slope.flatten(1)                                                         # (B, n)
+    slope, = torch.autograd.grad(scale*_wide(logits).sum(), x, create_graph=True)
+    slope = slope.flatten(1)/scale                                                   # (B, n)
     if self.target == 0: return self.every*self.weight*slope.square().sum(1).mean()
     excess = torch.linalg.vector_norm(slope, dim=1) - self.target                     # (B,)
     return self.every*self.weight*(excess.clamp(min=0) if self.one_sided else excess).square().mean()
 
-# %% ../nbs/05_penalties.ipynb #0dd2f6db
+# %% ../nbs/05_penalties.ipynb #690bd92b
 @patch
 def __call__(self:GradientPenalty,
     D: Callable, # x -> (B,) logits, or (x, y) -> (B,) logits
     real: torch.Tensor|None, # (B, ...)
     fake: torch.Tensor|None, # (B, ...), the same shape
     y: torch.Tensor|None = None, # (B,) int64 labels, handed to D with the points
-    generator: torch.Generator|None = None # draws the random numbers, on the same device as the points
+    generator: torch.Generator|None = None, # draws the random numbers, on the same device as the points
+    scale: torch.Tensor|float = 1. # of the logits while they are differentiated, for float16
 ) -> torch.Tensor: # scalar, float32 or wider
     "Compute the penalty to be added to D's loss"
     def judge(x): return D(x) if y is None else D(x, y)
     x = self.points(real, fake, generator)
-    return self.value(judge(x), x, judge, generator)
+    return self.value(judge(x), x, judge, generator, scale)
 
 # %% ../nbs/05_penalties.ipynb #85f6dfbd
 def lazy(
