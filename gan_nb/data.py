@@ -76,7 +76,7 @@ class _DataSet:
         what = f'{len(self):,} images of {" x ".join(map(str, self.shape))}' + ', half of them mirrored'*self.flip
         return f'{type(self).__name__}: {what}, {self.n_classes or "no"} classes, {self._kept()}, from {self.origin}'
 
-# %% ../nbs/01_data.ipynb #7116a073
+# %% ../nbs/01_data.ipynb #ff21779c
 class Mixture(_DataSet):
     "Draw points from equally likely Gaussians in the plane"
     def __init__(self,
@@ -92,6 +92,7 @@ class Mixture(_DataSet):
         self.classes, self.config = [str(i) for i in range(len(self.modes))], config or dict(source='tensor')
     def __len__(self): return self.points
     def __repr__(self): return f'Mixture: {len(self.modes)} modes in the plane, std {self.std}, from {self.config["source"]}'
+    def _kept(self): return 'drawn as needed'
 
 # %% ../nbs/01_data.ipynb #8500b401
 @patch
@@ -177,7 +178,7 @@ class ImageData(_DataSet):
         n = self.images.nbytes
         return (f'{n/1e6:,.1f} MB' if n > 1e5 else f'{n/1e3:.1f} kB') + ' in memory'
 
-# %% ../nbs/01_data.ipynb #bfc89b3b
+# %% ../nbs/01_data.ipynb #ba1b3e1a
 def _free_memory(device=torch.device('cpu')):
     "Bytes still free on `device`, as far as the system tells"
     if device.type == 'cuda': return torch.cuda.mem_get_info(device)[0]
@@ -193,6 +194,23 @@ def _home(self:ImageData, device):
         self._on[device] = [t if t is None or not fits else t.to(device) for t in (self.images, self.labels)]
     return self._on[device]
 
+def _rows(t, rows, device):
+    "The rows of `t`, ready to be copied to `device`: for a GPU from pinned memory"
+    if t is None or t.device == device or device.type != 'cuda': return None if t is None else t[rows]
+    return torch.index_select(t, 0, rows, out=torch.empty(len(rows), *t.shape[1:], dtype=t.dtype, pin_memory=True))
+
+# %% ../nbs/01_data.ipynb #cabb0509
+@patch
+def placement(self:_DataSet,
+    device: torch.device|str|None = None # where batches are wanted; default: `default_device()`
+) -> str: # for people
+    "Say where the data lies, and how its batches come to `device`"
+    device = _device(device)
+    if device.type == 'cpu': return self._kept()
+    if not isinstance(self, ImageData): return f'{self._kept()}, each batch copied to {device}'
+    kept, there = self._kept().removesuffix(' in memory'), self._home(device)[0].device == device
+    return f'{kept} on {device}' if there else f'{kept} in memory, too much for {device}: each batch copied from pinned memory'
+
 # %% ../nbs/01_data.ipynb #e1305145
 def _mirror(x, which): return torch.where(which.view(-1, 1, 1, 1), x.flip(-1), x)
 
@@ -201,7 +219,7 @@ def _ready(x, y, device):
     x = _to(x, device).to(torch.float32, memory_format=torch.channels_last)
     return x.div_(127.5).sub_(1), _to(y, device)
 
-# %% ../nbs/01_data.ipynb #45a86a32
+# %% ../nbs/01_data.ipynb #eda83d29
 @patch
 def batches(self:ImageData,
     batch_size: int, # images in a batch
@@ -213,7 +231,7 @@ def batches(self:ImageData,
     images, labels = self._home(device)
     def start(position):
         for rows in _order(len(self), batch_size, seed, position, images.device):
-            x, y = images[rows % n], None if labels is None else labels[rows % n]
+            x, y = (_rows(t, rows % n, device) for t in (images, labels))
             yield _ready(_mirror(x, rows >= n) if self.flip else x, y, device)
     return _Batches(start, batch_size)
 

@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""What a training step costs: the loop as it is commonly written against `Trainer`, in turn, in one run.
+
+    python benchmarks/step_speed.py --quick
+    python benchmarks/step_speed.py --out benchmarks/results/step_speed
+
+Both sides have the same networks, losses, penalties, images and number of updates. `Reference` reads PNG files through a `DataLoader` with two workers;
+`Trainer` makes its batches itself; neither averages its generator. Sides take turns, a few steps each, and the median of the ratios of
+neighbouring turns is what is reported. Peak memory comes from a fresh process for each side. A row that was measured before on the same machine is
+replaced, the others stay, so a long table can be made in parts. `tests/test_speed.py` checks that both sides compute the same.
+"""
+import json, os, platform, resource, statistics, tempfile, time
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from fastcore.script import call_parse
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+from torchvision import transforms
+
+from gan_nb.all import *
+from gan_nb.core import _write_atomic
+
+# ---- the loop as it is commonly written
+
+class Pictures(Dataset):
+    "Image files, decoded whenever they are asked for"
+    def __init__(self, folder, size):
+        self.files = sorted(Path(folder).glob('*.png'))
+        self.transform = transforms.Compose([transforms.Resize(size), transforms.CenterCrop(size), transforms.ToTensor(), transforms.Normalize([.5]*3, [.5]*3)])
+    def __len__(self): return len(self.files)
+    def __getitem__(self, i): return self.transform(Image.open(self.files[i]).convert('RGB'))
+
+def r1_plain(D, real, fake, gamma, generator):
+    real = real.detach().requires_grad_()
+    grad = torch.autograd.grad(D(real).sum(), real, create_graph=True)[0]
+    return gamma/2*grad.pow(2).reshape(len(grad), -1).sum(1).mean()
+
+def gp_plain(D, real, fake, weight, generator):
+    alpha = torch.rand(len(real), 1, 1, 1, generator=generator).to(real.device)
+    x = (alpha*real + (1 - alpha)*fake).detach().requires_grad_()
+    out = D(x)
+    grad = torch.autograd.grad(out, x, torch.ones_like(out), create_graph=True)[0]
+    return weight*((grad.reshape(len(grad), -1).norm(2, dim=1) - 1)**2).mean()
+
+class Reference:
+    "float32, contiguous, noise from the CPU, G's graph in D's update, D's gradients in G's, `.item()` at each step, Adam as it comes"
+    def __init__(self, G, D, loss, penalty, device, generator=None):
+        self.G, self.D, self.loss, self.penalty, self.device, self.generator = G.to(device).train(), D.to(device).train(), loss, penalty, device, generator
+        self.opt_G, self.opt_D = (torch.optim.Adam(n.parameters(), lr=2e-4, betas=(.5, .99)) for n in (G, D))
+    def noise(self, n): return torch.randn(n, self.G.latent_dim, generator=self.generator).to(self.device)
+    def step(self, real):
+        real = real.to(self.device)
+        fake = self.G(self.noise(len(real)))
+        d_loss = self.loss.d(self.D(real), self.D(fake.detach()))
+        if self.penalty: d_loss = d_loss + self.penalty(self.D, real, fake, generator=self.generator)
+        self.opt_D.zero_grad()
+        d_loss.backward()
+        self.opt_D.step()
+        g_loss = self.loss.g(self.D(self.G(self.noise(len(real)))))
+        self.opt_G.zero_grad()
+        g_loss.backward()
+        self.opt_G.step()
+        return d_loss.item(), g_loss.item()
+
+# ---- what is trained
+
+def pair(task, width):
+    "G, D, loss, its penalty, and that penalty written plainly"
+    size = int(task.split('_')[1])
+    seed_everything(0)
+    if task.startswith('dcgan'):
+        return DCGANGenerator(size, 3, width=width), DCGANDiscriminator(size, 3, width=width), nonsaturating, r1(1.), partial(r1_plain, gamma=1.)
+    return ResNetGenerator(size, 3, width=width), ResNetDiscriminator(size, 3, width=width), wasserstein, wgan_gp(10.), partial(gp_plain, weight=10.)
+
+tasks = dict(dcgan_32=64, resnet_32=32, resnet_64=32)                 # and their widths on a CPU
+
+def write_pictures(folder, size, n=4096):
+    "The digits in colour, as PNG files, some of them more than once"
+    data = digits(size, channels=3)
+    for i in range(n): Image.fromarray(data.images[i % len(data)].permute(1, 2, 0).numpy()).save(Path(folder)/f'{i:05}.png')
+
+def endless(loader):
+    while True: yield from loader
+
+def sides(task, width, batch, penalty, device, folder):
+    "name -> a function that makes one step; auto only where it is not float32"
+    def reference():
+        G, D, loss, _, plain = pair(task, width)
+        ref = Reference(G, D, loss, plain if penalty else None, device)
+        batches = endless(DataLoader(Pictures(folder, D.shape[1]), batch, shuffle=True, num_workers=2, drop_last=True, pin_memory=device.type == 'cuda', persistent_workers=True))
+        return lambda: ref.step(next(batches))
+    def trainer(precision):
+        G, D, loss, pen, _ = pair(task, width)
+        t = Trainer(G, D, digits(D.shape[1], channels=3), loss=loss, penalties=[pen]*penalty, batch_size=batch, ema=0, device=device, precision=precision)
+        if precision == 'auto' and t.dtype is None: return None
+        t.total_steps = 1_000_000
+        return t.step
+    made = dict(reference=reference, fp32=partial(trainer, 'fp32'), auto=partial(trainer, 'auto'))
+    return made
+
+# ---- measuring
+
+def wait(device):
+    if device.type == 'cuda': torch.cuda.synchronize(device)
+
+def seconds(step, n, device):
+    "What `n` steps take"
+    wait(device)
+    start = time.perf_counter()
+    for _ in range(n): step()
+    wait(device)
+    return time.perf_counter() - start
+
+class Flops(TorchDispatchMode):
+    "Count the multiplications and additions of matrix products and convolutions, also in a second backward"
+    total = 0
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if (f := flop_registry.get(func._overloadpacket)): self.total += f(*args, **(kwargs or {}), out_val=out)
+        return out
+
+def rate(dtype, device, n):
+    "Multiplications and additions per second in a product of matrices, the best of ten"
+    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+    return 2*n**3/min(seconds(lambda: a @ b, 3, device)/3 for _ in range(10))
+
+def memory(task, width, batch, penalty, device, folder, name, queue):
+    "Bytes that three steps need beyond what is there before them"
+    device = torch.device(device)
+    step = sides(task, width, batch, penalty, device, folder)[name]()
+    if step is None: return queue.put(None)
+    def peak(): return torch.cuda.max_memory_allocated() if device.type == 'cuda' else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if platform.system() == 'Darwin' else 1024)
+    before = peak()
+    for _ in range(3): step()
+    queue.put(peak() - before)
+
+def alone(*args):
+    "`memory` in a fresh process"
+    context = get_context('spawn')
+    queue = context.Queue()
+    p = context.Process(target=memory, args=(*args, queue))
+    p.start()
+    found = queue.get()
+    p.join()
+    return found
+
+def measure(task, width, batch, penalty, device, steps, rounds, rates, with_memory):
+    "One row of the table"
+    with tempfile.TemporaryDirectory() as folder:
+        write_pictures(folder, int(task.split('_')[1]))
+        made = sides(task, width, batch, penalty, device, folder)
+        ready = {k: s for k, f in made.items() if (s := f())}
+        for s in ready.values(): seconds(s, 2, device)                # workers, buffers, the choice of kernels
+        with Flops() as flops: ready['fp32']()
+        times = {k: [] for k in ready}
+        for _ in range(rounds):
+            for k, s in ready.items(): times[k].append(seconds(s, steps, device)/steps)
+        row = dict(task=task, width=width, batch=batch, penalty=bool(penalty), gflop=round(flops.total/1e9, 2))
+        for k in ready:
+            ratios = sorted(a/b for a, b in zip(times['reference'], times[k]))
+            best = rates['bf16' if k == 'auto' else 'fp32']
+            row[k] = dict(ms=round(1e3*statistics.median(times[k]), 2), speedup=round(statistics.median(ratios), 3), worst=round(ratios[0], 3), best=round(ratios[-1], 3),
+                          share=round(flops.total/statistics.median(times[k])/best, 3))
+            if with_memory and (m := alone(task, width, batch, penalty, str(device), folder, k)) is not None: row[k]['megabytes'] = round(m/1e6, 1)
+        return row
+
+def table(found):
+    "As Markdown, the machine below"
+    lines = ['| networks | batch | penalty | side | times as fast | from - to | ms per step | of the matrix rate | peak MB |', '|' + ' --- |'*9]
+    for r in found['rows']:
+        for k in ('reference', 'fp32', 'auto'):
+            if k not in r: continue
+            v = r[k]
+            lines.append(f"| {r['task']}, width {r['width']} | {r['batch']} | {'yes' if r['penalty'] else 'no'} | {k} | {v['speedup']:.2f} | {v['worst']:.2f} - {v['best']:.2f} | "
+                         f"{v['ms']:.1f} | {v['share']:.0%} | {v.get('megabytes', '')} |")
+    m = found['machine']
+    notes = [f"{m['name']}, {m['cores']} cores, {m['threads']} torch threads, torch {m['torch']}; a matrix product runs at {m['fp32']} GFLOP/s in float32 and {m['bf16']} in bfloat16; {found['date']}.",
+             'Times as fast: the median over turns of reference / side; the range is over turns.']
+    if not any('auto' in r for r in found['rows']): notes.append('`auto` is float32 here: this machine does not multiply bfloat16.')
+    return '\n'.join([*lines, '', *notes]) + '\n'
+
+def same(a, b): return all(a[k] == b[k] for k in ('name', 'cores', 'threads', 'torch'))
+
+@call_parse
+def main(
+    task: str = None, # one of dcgan_32, resnet_32, resnet_64 (default: all)
+    batch: str = '64,256', # batch sizes
+    penalty: str = 'yes,no', # with, without
+    width: int = None, # of the networks (default: 64 for DCGAN; for the residual ones 32 on a CPU, 128 on a GPU)
+    steps: int = 4, # in each turn
+    rounds: int = 7, # turns of each side
+    device: str = None, # default: the fastest
+    quick: bool = False, # DCGAN at batch 64 with a penalty only, few steps, no memory
+    out: Path = None # numbers to OUT.json, the table to OUT.md
+):
+    "Time Trainer against the loop as it is commonly written"
+    device = torch.device(device or default_device())
+    if quick: task, batch, penalty, steps, rounds = task or 'dcgan_32', '64', 'yes', 3, 5
+    rates = {k: rate(t, device, 8192 if device.type == 'cuda' else 1024) for k, t in dict(fp32=torch.float32, bf16=torch.bfloat16).items()}
+    name = torch.cuda.get_device_name(device) if device.type == 'cuda' else next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if 'model name' in l), '') if Path('/proc/cpuinfo').exists() else platform.processor()
+    machine = dict(name=name, cores=os.cpu_count(), threads=torch.get_num_threads(), torch=torch.__version__, **{k: round(r/1e9) for k, r in rates.items()})
+    found = dict(rows=[])
+    if out and Path(f'{out}.json').exists() and same((old := json.loads(Path(f'{out}.json').read_text()))['machine'], machine): found = old
+    found |= dict(machine=machine, date=time.strftime('%Y-%m-%d'))
+    for t in [task] if task else tasks:
+        w = width or (128 if device.type == 'cuda' and t.startswith('resnet') else tasks[t])
+        for b in map(int, batch.split(',')):
+            for p in penalty.split(','):
+                row = measure(t, w, b, p == 'yes', device, steps, rounds, rates, not quick)
+                key = lambda r: (list(tasks).index(r['task']), r['width'], r['batch'], r['penalty'])
+                found['rows'] = sorted([r for r in found['rows'] if key(r) != key(row)] + [row], key=key)
+                print(json.dumps(row), flush=True)
+                if out:
+                    _write_atomic(Path(f'{out}.json'), (json.dumps(found, indent=1) + '\n').encode())
+                    _write_atomic(Path(f'{out}.md'), table(found).encode())
+    print('\n' + table(found))
