@@ -108,13 +108,13 @@ def sides(task, width, batch, penalty, device, folder):
 def wait(device):
     if device.type == 'cuda': torch.cuda.synchronize(device)
 
-def seconds(step, n, device):
+def seconds(step, n, device, clock=time.perf_counter):
     "What `n` steps take"
     wait(device)
-    start = time.perf_counter()
+    start = clock()
     for _ in range(n): step()
     wait(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 class Flops(TorchDispatchMode):
     "Count the multiplications and additions of matrix products and convolutions, also in a second backward"
@@ -124,10 +124,10 @@ class Flops(TorchDispatchMode):
         if (f := flop_registry.get(func._overloadpacket)): self.total += f(*args, **(kwargs or {}), out_val=out)
         return out
 
-def rate(dtype, device, n):
+def rate(dtype, device, n, clock):
     "Multiplications and additions per second in a product of matrices, the best of ten"
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-    return 2*n**3/min(seconds(lambda: a @ b, 3, device)/3 for _ in range(10))
+    return 2*n**3/min(seconds(lambda: a @ b, 3, device, clock)/3 for _ in range(10))
 
 def memory(task, width, batch, penalty, device, folder, name, queue):
     "Bytes that three steps need beyond what is there before them"
@@ -149,7 +149,7 @@ def alone(*args):
     p.join()
     return found
 
-def measure(task, width, batch, penalty, device, steps, rounds, rates, with_memory):
+def measure(task, width, batch, penalty, device, steps, rounds, rates, with_memory, clock=time.perf_counter):
     "One row of the table"
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(folder, int(task.split('_')[1]))
@@ -159,7 +159,7 @@ def measure(task, width, batch, penalty, device, steps, rounds, rates, with_memo
         with Flops() as flops: ready['fp32']()
         times = {k: [] for k in ready}
         for _ in range(rounds):
-            for k, s in ready.items(): times[k].append(seconds(s, steps, device)/steps)
+            for k, s in ready.items(): times[k].append(seconds(s, steps, device, clock)/steps)
         row = dict(task=task, width=width, batch=batch, penalty=bool(penalty), gflop=round(flops.total/1e9, 2))
         for k in ready:
             ratios = sorted(a/b for a, b in zip(times['reference'], times[k]))
@@ -181,10 +181,11 @@ def table(found):
     m = found['machine']
     notes = [f"{m['name']}, {m['cores']} cores, {m['threads']} torch threads, torch {m['torch']}; a matrix product runs at {m['fp32']} GFLOP/s in float32 and {m['bf16']} in bfloat16; {found['date']}.",
              'Times as fast: the median over turns of reference / side; the range is over turns.']
+    if found['processor_time']: notes.append('Measured on a machine that had other work: times are processor time of the training process, in which decoding by the workers of the reference is not counted.')
     if not any('auto' in r for r in found['rows']): notes.append('`auto` is float32 here: this machine does not multiply bfloat16.')
     return '\n'.join([*lines, '', *notes]) + '\n'
 
-def same(a, b): return all(a[k] == b[k] for k in ('name', 'cores', 'threads', 'torch'))
+def same(old, machine, processor_time): return old['processor_time'] == processor_time and all(old['machine'][k] == machine[k] for k in ('name', 'cores', 'threads', 'torch'))
 
 @call_parse
 def main(
@@ -195,23 +196,25 @@ def main(
     steps: int = 4, # in each turn
     rounds: int = 7, # turns of each side
     device: str = None, # default: the fastest
+    processor_time: bool = False, # for a machine with other work, on a CPU: count the processor time of this process, without the workers of the reference
     quick: bool = False, # DCGAN at batch 64 with a penalty only, few steps, no memory
     out: Path = None # numbers to OUT.json, the table to OUT.md
 ):
     "Time Trainer against the loop as it is commonly written"
     device = torch.device(device or default_device())
     if quick: task, batch, penalty, steps, rounds = task or 'dcgan_32', '64', 'yes', 3, 5
-    rates = {k: rate(t, device, 8192 if device.type == 'cuda' else 1024) for k, t in dict(fp32=torch.float32, bf16=torch.bfloat16).items()}
+    clock = time.process_time if processor_time else time.perf_counter
+    rates = {k: rate(t, device, 8192 if device.type == 'cuda' else 1024, clock) for k, t in dict(fp32=torch.float32, bf16=torch.bfloat16).items()}
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if 'model name' in l), '') if Path('/proc/cpuinfo').exists() else platform.processor()
     machine = dict(name=name, cores=os.cpu_count(), threads=torch.get_num_threads(), torch=torch.__version__, **{k: round(r/1e9) for k, r in rates.items()})
     found = dict(rows=[])
-    if out and Path(f'{out}.json').exists() and same((old := json.loads(Path(f'{out}.json').read_text()))['machine'], machine): found = old
-    found |= dict(machine=machine, date=time.strftime('%Y-%m-%d'))
+    if out and Path(f'{out}.json').exists() and same(old := json.loads(Path(f'{out}.json').read_text()), machine, processor_time): found = old
+    found |= dict(machine=machine, processor_time=processor_time, date=time.strftime('%Y-%m-%d'))
     for t in [task] if task else tasks:
         w = width or (128 if device.type == 'cuda' and t.startswith('resnet') else tasks[t])
         for b in map(int, batch.split(',')):
             for p in penalty.split(','):
-                row = measure(t, w, b, p == 'yes', device, steps, rounds, rates, not quick)
+                row = measure(t, w, b, p == 'yes', device, steps, rounds, rates, not quick, clock)
                 key = lambda r: (list(tasks).index(r['task']), r['width'], r['batch'], r['penalty'])
                 found['rows'] = sorted([r for r in found['rows'] if key(r) != key(row)] + [row], key=key)
                 print(json.dumps(row), flush=True)

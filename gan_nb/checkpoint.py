@@ -167,7 +167,7 @@ def _settings(fresh, saved):
     if wrong: raise ValueError(f'optimizer: {wrong[0]} = {saved[wrong[0]]!r}')
     return fresh | {k: v for k, v in saved.items() if k in fresh and k not in ours}
 
-# %% ../nbs/09_checkpoint.ipynb #8d900d0c
+# %% ../nbs/09_checkpoint.ipynb #4865889e
 def _tensors(t):
     "All tensors of trainer `t`, by file"
     nets = dict(G=t.G.state_dict(), D=t.D.state_dict()) | (dict(G_ema=t.G_ema.state_dict()) if t.G_ema is not None else {})
@@ -180,7 +180,7 @@ def _tensors(t):
 def _numbers(t):
     "All else that decides the next step"
     return {k: getattr(t, k) for k in _counters} | dict(position=t.batches.position, pending=t._fetch(), best=t.best, device=t.device.type,
-            optimizers={k: _split(getattr(t, k).state_dict())[1] for k in ('opt_G', 'opt_D')})
+            optimizers={k: _split(getattr(t, k).state_dict())[1] for k in ('opt_G', 'opt_D')}, scalers=[s.state_dict() for s in (t.scaler_G, t.scaler_D)])
 
 _counters = ('steps_done', 'total_steps', 'd_updates', 'rollbacks')
 
@@ -200,12 +200,20 @@ def _restore_optimizer(opt, factory, state):
         if kinds is not None and p.shape != () and alike != kinds: raise ValueError(f'optimizer: {", ".join(s)} for a weight of shape {tuple(p.shape)}')
         s.update({k: torch.empty_like(p).copy_(s[k]) for k in s if alike[k]})
 
+def _restore_scaler(scaler, saved):
+    "What float16 multiplies its losses by; nothing, if either run had another precision"
+    if not scaler.is_enabled() or not saved: return
+    if not 0 < saved['scale'] < 2.**100: raise ValueError(f"a loss scale of {saved['scale']!r}")
+    scaler.load_state_dict(scaler.state_dict() | dict(scale=float(saved['scale']), _growth_tracker=_count(saved['_growth_tracker'])))
+
 def _restore(t, tensors, numbers):
     "Bring trainer `t` to a saved state"
     t.G.load_state_dict(tensors['G']); t.D.load_state_dict(tensors['D'])
     if t.G_ema is not None: t.G_ema.load_state_dict(tensors['G_ema'])
     if 'augment' in tensors: t.augment.load_state_dict(tensors['augment'])
     for k, f in zip(('opt_G', 'opt_D'), t.opt_factories): _restore_optimizer(getattr(t, k), f, _join(tensors[k], numbers['optimizers'][k]))
+    for s, saved in zip((t.scaler_G, t.scaler_D), numbers.get('scalers', [])): _restore_scaler(s, saved)
+    t._graphs.clear()                                         # what was captured speaks of the old moments
     for k in _counters: setattr(t, k, _count(numbers.get(k, 0)))
     t.batches.position, t.best = _count(numbers['position']), numbers.get('best')
     t._pending = [(_count(s), {k: torch.tensor(float(v), device=t.device) for k, v in terms.items()}) for s, terms in numbers.get('pending', [])]

@@ -76,24 +76,25 @@ def points(self:GradientPenalty,
     real, fake = (x if x is None else _wide(x.detach()) for x in (real, fake))
     return _where[self.at](real, fake, generator).requires_grad_(self.estimator == 'exact')
 
-# %% ../nbs/05_penalties.ipynb #b8e5a494
+# %% ../nbs/05_penalties.ipynb #389a056d
 @patch
 def value(self:GradientPenalty,
     logits: torch.Tensor, # (B,), what D returned at `x`
     x: torch.Tensor, # (B, ...), from `points`
     D: Callable|None = None, # x -> (B,) logits; only a finite difference asks it again
     generator: torch.Generator|None = None, # likewise: draws the noise, on the same device as the points
-    scale: torch.Tensor|float = 1. # of the logits while they are differentiated, for float16
+    scale: torch.Tensor|float|None = None # of the logits while they are differentiated, for float16
 ) -> torch.Tensor: # scalar, float32 or wider: every * weight * the mean over the batch
     "Compute the price of the slopes at `x`"
     if self.estimator != 'exact': return self._by_difference(logits, x, D, generator)
-    slope, = torch.autograd.grad(scale*_wide(logits).sum(), x, create_graph=True)
-    slope = slope.flatten(1)/scale                                                   # (B, n)
+    total = _wide(logits).sum()
+    slope, = torch.autograd.grad(total if scale is None else scale*total, x, create_graph=True)
+    slope = slope.flatten(1) if scale is None else slope.flatten(1)/scale             # (B, n)
     if self.target == 0: return self.every*self.weight*slope.square().sum(1).mean()
     excess = torch.linalg.vector_norm(slope, dim=1) - self.target                     # (B,)
     return self.every*self.weight*(excess.clamp(min=0) if self.one_sided else excess).square().mean()
 
-# %% ../nbs/05_penalties.ipynb #690bd92b
+# %% ../nbs/05_penalties.ipynb #a4ded7e7
 @patch
 def __call__(self:GradientPenalty,
     D: Callable, # x -> (B,) logits, or (x, y) -> (B,) logits
@@ -101,7 +102,7 @@ def __call__(self:GradientPenalty,
     fake: torch.Tensor|None, # (B, ...), the same shape
     y: torch.Tensor|None = None, # (B,) int64 labels, handed to D with the points
     generator: torch.Generator|None = None, # draws the random numbers, on the same device as the points
-    scale: torch.Tensor|float = 1. # of the logits while they are differentiated, for float16
+    scale: torch.Tensor|float|None = None # of the logits while they are differentiated, for float16
 ) -> torch.Tensor: # scalar, float32 or wider
     "Compute the penalty to be added to D's loss"
     def judge(x): return D(x) if y is None else D(x, y)

@@ -9,8 +9,8 @@ Docs: https://gan-nb.github.io/gan_nb/training.html.md"""
 # %% auto #0
 __all__ = ['Schedule', 'cosine', 'linear', 'Trainer', 'Callback', 'TrainingError', 'Progress', 'Recorder', 'SampleGrid']
 
-# %% ../nbs/06_training.ipynb #1791f21d
-import copy, inspect, math, os, signal, sys, threading, time
+# %% ../nbs/06_training.ipynb #7b598f5c
+import copy, inspect, math, os, signal, sys, threading, time, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -54,7 +54,7 @@ def _usable(device):
     except (RuntimeError, AssertionError) as e: raise ValueError(f'device {str(device)!r}: not available here; cpu always works') from e
     return d
 
-# %% ../nbs/06_training.ipynb #44adb1bc
+# %% ../nbs/06_training.ipynb #38a46310
 def _has_bf16(device):
     "Whether `device` multiplies bfloat16 in hardware"
     if device.type == 'cuda': return torch.cuda.get_device_capability(device)[0] >= 8
@@ -62,19 +62,22 @@ def _has_bf16(device):
     return any(getattr(torch.cpu, f, lambda: False)() for f in ('_is_avx512_bf16_supported', '_is_amx_tile_supported'))
 
 def _autocast_dtype(device, precision):
-    "What the networks compute in: torch.bfloat16, or None for plain float32"
-    if precision not in ('auto', 'fp32', 'bf16'): raise ValueError(f"precision must be 'auto', 'fp32' or 'bf16', got {precision!r}")
-    return torch.bfloat16 if precision == 'bf16' or (precision == 'auto' and _has_bf16(device)) else None
+    "What the networks compute in: torch.bfloat16, torch.float16, or None for plain float32"
+    dtypes = dict(fp32=None, bf16=torch.bfloat16, fp16=torch.float16)
+    if precision in dtypes: return dtypes[precision]
+    if precision != 'auto': raise ValueError(f"precision must be 'auto', 'fp32', 'bf16' or 'fp16', got {precision!r}")
+    if _has_bf16(device): return torch.bfloat16
+    return torch.float16 if device.type == 'cuda' and torch.cuda.get_device_capability(device)[0] == 7 else None
 
-# %% ../nbs/06_training.ipynb #4fd55750
-def _optimizer(factory, net):
-    "`factory(parameters)`, with the fused kernel where there is one and the user asked for no other"
+# %% ../nbs/06_training.ipynb #e795c94d
+def _optimizer(factory, net, capturable=False):
+    "`factory(parameters)`, with the fused kernel where there is one and the user asked for no other; its counters on the device if it is to be captured"
     params = [p for p in net.parameters() if p.requires_grad]
     chosen = {'fused', 'foreach', 'differentiable'} & getattr(factory, 'keywords', {}).keys()
     fusable = 'fused' in inspect.signature(factory).parameters and not chosen
     if getattr(factory, 'func', factory) is torch.optim.Adagrad: fusable &= params[0].device.type == 'cpu'    # no kernel elsewhere
     try:
-        opt = factory(params, **({'fused': True} if fusable else {}))
+        opt = factory(params, **({'fused': True} if fusable else {}), **({'capturable': True} if capturable and 'capturable' in inspect.signature(factory).parameters else {}))
         for g in opt.param_groups: g |= dict(initial_lr=float(g['lr'])) | (dict(initial_beta2=g['betas'][1]) if 'betas' in g else {})
     except (TypeError, KeyError, IndexError, OverflowError) as e: raise ValueError(f'{factory}: makes no optimizer ({e})') from e
     return opt
@@ -115,7 +118,7 @@ def linear(
     "A straight line from `start` to `to`"
     return Schedule('linear', to, start, until)
 
-# %% ../nbs/06_training.ipynb #88061156
+# %% ../nbs/06_training.ipynb #db81a642
 class Trainer:
     "Plays a generator and a discriminator against each other on a data set"
     def __init__(self,
@@ -136,7 +139,8 @@ class Trainer:
         unroll: int = 0, # updates of D that G looks ahead, for small networks
         schedules: dict|None = None, # 'lr', 'penalty', 'ema', 'beta2', 'augment' -> factor as a function of progress in [0, 1]
         device = None, # default: `default_device()`
-        precision: str = 'auto', # 'fp32', 'bf16', or 'auto': bf16 where the hardware has it, for images
+        precision: str = 'auto', # 'fp32', 'bf16', 'fp16', or 'auto': for images, bf16 where the hardware has it and fp16 on GPUs of the generation before
+        engine: str = 'auto', # 'eager': one operation after the other; 'graph': on a GPU, a step as one CUDA graph; 'auto': eager
         seed: int = 0 # of the batches, the latents and the penalties' points
     ):
         self.device = _usable(device)
@@ -155,15 +159,21 @@ class Trainer:
         self.data, self.loss, self.penalties, self.schedules = data, loss, list(penalties), dict(schedules or {})
         self.batch_size, self.n_critic, self.clip, self.ema, self.precision, self.seed = batch_size, n_critic, clip, ema, precision, seed
         self.aux, self.unroll = aux and tuple(aux), unroll
+        if engine not in ('auto', 'eager', 'graph'): raise ValueError(f"engine must be 'auto', 'eager' or 'graph', got {engine!r}")
+        self.engine = 'eager' if engine == 'auto' else engine
         self.opt_factories = tuple(o or partial(torch.optim.Adam, lr=2e-4, betas=(.5, .99)) for o in (opt_G, opt_D))
         self._setup()
         self._check_options()
+        if self.engine == 'graph' and (why := self._why_eager()): self._give_up(why)
 
-# %% ../nbs/06_training.ipynb #42c3be42
+# %% ../nbs/06_training.ipynb #52363cd7
 @patch
 def _setup(self: Trainer):
     "What follows from the arguments: optimizers, generators, counters, the averaged generator"
-    self.opt_G, self.opt_D = (_optimizer(f, n) for f, n in zip(self.opt_factories, (self.G, self.D)))
+    on_device = self.engine == 'graph' and self.device.type == 'cuda'
+    self.opt_G, self.opt_D = (_optimizer(f, n, on_device) for f, n in zip(self.opt_factories, (self.G, self.D)))
+    self._graphs, self._dials = {}, None
+    self.scaler_G, self.scaler_D = (torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16) for _ in range(2))
     self.generator = torch.Generator(self.device).manual_seed(self.seed)
     self.batches = self.data.batches(self.batch_size, seed=self.seed, device=self.device)
     self.G_still, self.D_still = _Still(self.G), _Still(self.D)
@@ -186,6 +196,8 @@ def _check_options(self: Trainer):
         refuse(len(self.aux) == 2 and all(isinstance(w, Real) and 0 <= w < 1e6 for w in self.aux), f'aux is a pair of weights, for D and for G, got {self.aux!r}')
         refuse(self.data.n_classes and getattr(self.D, 'labels', None) == 'classifier' and getattr(self.G, 'n_classes', 0),
                "aux needs labelled images, a G with n_classes and a D with n_classes and labels='classifier'")
+    refuse(self.augment is None or all(p.estimator == 'exact' for p in self.penalties), "estimator='finite_difference' compares two looks at one image, which augment changes in between: use 'exact'")
+    refuse(not self.unroll or self.dtype != torch.float16, "unroll has no losses to scale for fp16: use precision='fp32' or 'bf16'")
     refuse(isinstance(self.unroll, Integral) and self.unroll >= 0, f'unroll counts updates, got {self.unroll!r}')
     if self.unroll:
         plain = type(self.opt_D) in (torch.optim.Adam, torch.optim.SGD) and not any(g.get(k) for g in self.opt_D.param_groups for k in ('weight_decay', 'amsgrad', 'momentum', 'maximize'))
@@ -197,7 +209,7 @@ def run(self: Trainer) -> Path|None: # None before the first save
     "The run folder: the first it was saved to, or the one it was loaded from"
     return next(iter(self.runs), None)
 
-# %% ../nbs/06_training.ipynb #e36311b6
+# %% ../nbs/06_training.ipynb #77d87246
 @patch
 def factor(self: Trainer,
     name: str # 'lr', 'penalty', 'ema', 'beta2' or 'augment'
@@ -205,6 +217,12 @@ def factor(self: Trainer,
     "The scheduled factor at this step"
     if name not in self.schedules: return 1.
     return self.schedules[name](self.steps_done/(self.total_steps - 1) if self.total_steps > 1 else 0.)
+
+@patch
+def _dial(self: Trainer, name):
+    "What a step multiplies by: 'lr', 'penalty', or 'ema', the weight of the present G in the average; a tensor where the step is captured"
+    if self._dials: return self._dials[name]
+    return 1 - self.decay() if name == 'ema' else self.factor(name)
 
 @patch
 def _autocast(self: Trainer): return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
@@ -229,14 +247,15 @@ def _call(net, x, y):
     "Give labels to the networks that take them"
     return net(x, y) if y is not None and getattr(net, 'n_classes', 0) else net(x)
 
-# %% ../nbs/06_training.ipynb #5153a3e4
+# %% ../nbs/06_training.ipynb #e9ce7f42
 @patch
 @torch.no_grad()
 def _average(self: Trainer):
     "Move the averaged weights and buffers towards the present ones, all in one call"
     pairs = [(e, n) for part in ('parameters', 'buffers') for e, n in zip(getattr(self.G_ema, part)(), getattr(self.G, part)())]
     floats, counts = ([p for p in pairs if p[0].is_floating_point() == f] for f in (True, False))
-    torch._foreach_lerp_(*map(list, zip(*floats)), 1 - self.decay())
+    weight = self._dial('ema')
+    torch._foreach_lerp_(*map(list, zip(*floats)), [weight]*len(floats) if self._dials else weight)
     for e, n in counts: e.copy_(n)
 
 @patch
@@ -245,42 +264,49 @@ def decay(self: Trainer) -> float: # in [0, 1)
     f = self.factor('ema')
     return min(self.ema, self.steps_done/(9 + self.steps_done))**(1/f) if f > 0 else 0.
 
-# %% ../nbs/06_training.ipynb #a77d9fc9
+# %% ../nbs/06_training.ipynb #980dc0f4
 @patch
 def d_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detached
     "One update of the discriminator; the generator stays as it is"
     real, y = next(self.batches)                                      # (B, C, H, W)
-    if 'augment' in self.schedules: self.augment.scale(self.factor('augment'))
+    if 'augment' in self.schedules and not self._dials: self.augment.scale(self.factor('augment'))
     with self._autocast(), torch.no_grad(), self.G_still: fake = self._fakes(len(real), y).float()
     due = [(n, p) for n, p in zip(self.penalty_names, self.penalties) if self.d_updates % p.every == 0]
     x = dict(real=real, fake=fake)
     for _, p in due:
-        if p.at in x: x[p.at].requires_grad_()
+        if p.at in x and p.estimator == 'exact': x[p.at].requires_grad_()
     with self._autocast():
         said = {k: self._look(v, y) for k, v in x.items()}
         logits = {k: l for k, (l, _) in said.items()}                 # two times (B,)
         terms = dict(d_loss=self.loss.d(logits['real'], logits['fake']))
         if self.aux: terms['d_aux'] = self.aux[0]*cross_entropy(said['real'][1].float(), y)
         for n, p in due:
-            if p.at in x: terms[n] = p.value(logits[p.at], x[p.at])
-            else: terms[n] = p(self._judge, real, fake, y, generator=self.generator)
-    self._update(self.opt_D, terms['d_loss'] + terms.get('d_aux', 0.) + self.factor('penalty')*sum(terms[n] for n, _ in due))
+            if p.at in x: terms[n] = p.value(logits[p.at], x[p.at], partial(self._judge, y=y), self.generator, self._slope_scale())
+            else: terms[n] = p(self._judge, real, fake, y, self.generator, self._slope_scale())
+    self._update(self.opt_D, terms['d_loss'] + terms.get('d_aux', 0.) + self._dial('penalty')*sum(terms[n] for n, _ in due))
     if self.clip: clip_weights(self.D, self.clip)
     self.d_updates += 1
     if hasattr(self.augment, 'update'): self.augment.update(logits['real'] - logits['fake'] if self.loss.relativistic else logits['real'])
     means = {f'{k}_logits': v.detach().float().mean() for k, v in logits.items()}
     return {k: v.detach() for k, v in terms.items()} | means
 
-# %% ../nbs/06_training.ipynb #916ecd52
+# %% ../nbs/06_training.ipynb #6644a06d
 @patch
 def _update(self: Trainer, opt, loss):
     "Descend: gradients of `loss`, then one move at the scheduled learning rate"
     for g in opt.param_groups:
-        g['lr'] = g['initial_lr']*self.factor('lr')
+        g['lr'] = g['initial_lr']*self._dial('lr')
         if 'beta2' in self.schedules: g['betas'] = g['betas'][0], g['initial_beta2']*self.factor('beta2')
     opt.zero_grad(set_to_none=True)
-    loss.backward(inputs=[p for g in opt.param_groups for p in g['params']])
-    opt.step()
+    scaler = self.scaler_D if opt is self.opt_D else self.scaler_G
+    scaler.scale(loss).backward(inputs=[p for g in opt.param_groups for p in g['params']])
+    scaler.step(opt)
+    scaler.update()
+
+@patch
+def _slope_scale(self: Trainer):
+    "What a penalty multiplies logits by; None unless in float16"
+    return self.scaler_D.scale(torch.ones((), device=self.device)).sqrt().clamp(max=2.**8) if self.scaler_D.is_enabled() else None
 
 # %% ../nbs/06_training.ipynb #fec49c9e
 def _virtual(w, grad, moments, group):
@@ -324,15 +350,98 @@ def g_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detach
     if self.G_ema is not None: self._average()
     return {k: v.detach() for k, v in terms.items()}
 
-# %% ../nbs/06_training.ipynb #d41082d9
+# %% ../nbs/06_training.ipynb #353a7b35
 @patch
 def step(self: Trainer) -> dict: # the terms of the last update of each player
     "One step: `n_critic` discriminator updates, then one generator update; in a loop of your own, set `total_steps` for the schedules"
+    return self._replayed() if self.engine == 'graph' else self._step()
+
+@patch
+def _step(self: Trainer):
     terms = {}
     for _ in range(self.n_critic): terms |= self.d_step()
     terms |= self.g_step()
     self.steps_done += 1
     return terms
+
+# %% ../nbs/06_training.ipynb #90ad7461
+class _Replay:
+    "What `f` asks of the GPU, recorded as a CUDA graph: each call does it again and returns the same tensors, overwritten"
+    def __init__(self, f, generator):
+        self.graph = torch.cuda.CUDAGraph()
+        self.graph.register_generator_state(generator)
+        with torch.cuda.graph(self.graph, capture_error_mode='thread_local'): self.out = f()
+    def __call__(self):
+        self.graph.replay()
+        return self.out
+
+# %% ../nbs/06_training.ipynb #7c60c244
+@patch
+def _why_eager(self: Trainer):
+    "What keeps the steps of this trainer from being recorded; None if nothing does"
+    if self.device.type != 'cuda': return f'needs a CUDA device, this is {self.device}'
+    if self.dtype == torch.float16: return "the loss scaler of fp16 decides in Python; use precision='fp32' or 'bf16'"
+    if self.unroll or 'beta2' in self.schedules: return 'unroll and a schedule of beta2 put numbers into a step that change'
+    strangers = [type(o).__name__ for o in (self.opt_G, self.opt_D) if not (isinstance(o, torch.optim.SGD) or o.defaults.get('capturable'))]
+    return f'{strangers[0]} counts its steps in Python; Adam, AdamW, RMSprop and SGD do not' if strangers else None
+
+@patch
+def _give_up(self: Trainer, why):
+    "Go on without graphs, and say so"
+    warnings.warn(f"engine='graph': {why}; going on with engine='eager'", stacklevel=4)
+    self.engine, self._graphs, state = 'eager', {}, self.generator.get_state()
+    self.generator = torch.Generator(self.device)                     # the old one may be in the middle of a recording
+    self.generator.set_state(state)
+
+# %% ../nbs/06_training.ipynb #b821fb53
+@patch
+def _fixed(self: Trainer, batches):
+    "A step on these batches, which reads the schedules from the device and leaves the counters alone: the names of its terms, and their values"
+    kept = self.batches, self.d_updates, self.steps_done
+    self.batches, self._dials = iter([(x.detach(), y) for x, y in batches]), self._knobs
+    try:
+        terms = self._step()
+        return list(terms), torch.stack([v.float() for v in terms.values()])
+    finally:
+        (self.batches, self.d_updates, self.steps_done), self._dials = kept, None
+
+@patch
+def _aside(self: Trainer, f):
+    "`f()` on a stream of its own, where CUDA wants what will be recorded to have run before"
+    here, aside = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
+    aside.wait_stream(here)
+    with torch.cuda.stream(aside): out = f()
+    here.wait_stream(aside)
+    return out
+
+# %% ../nbs/06_training.ipynb #ecfcd314
+@patch
+def _replayed(self: Trainer):
+    "A step as a graph; the first three of each kind, in which kernels are chosen and moments made, and what cannot be recorded, as they come"
+    due = tuple((self.d_updates + i) % p.every == 0 for i in range(self.n_critic) for p in self.penalties)
+    graph = self._graphs.get(due, 0)
+    if graph in (0, 1, 2):
+        self._graphs[due] = graph + 1
+        return self._aside(self._step)
+    batches = [next(self.batches) for _ in range(self.n_critic + bool(self.loss.relativistic or getattr(self.G, 'n_classes', 0)))]
+    if graph == 3 and not any(callable(g) for g in self._graphs.values()):                 # the first recording
+        self._static = [tuple(None if t is None else torch.empty_like(t) for t in b) for b in batches]
+        self._knobs = {k: torch.ones((), device=self.device) for k in ('lr', 'penalty', 'ema')}
+    for mine, theirs in zip(self._static, batches):
+        for a, b in zip(mine, theirs):
+            if a is not None: a.copy_(b)
+    for k, v in self._knobs.items(): v.fill_(self._dial(k))
+    if 'augment' in self.schedules: self.augment.scale(self.factor('augment'))
+    if graph == 3:
+        try: graph = self._graphs[due] = _Replay(partial(self._fixed, self._static), self.generator)
+        except RuntimeError as e:
+            self._give_up(f'this step cannot be recorded ({str(e).splitlines()[0]})')
+            self.batches.position -= len(batches)*self.batch_size                          # they come again
+            return self._step()
+    names, values = graph()
+    for g in (g for o in (self.opt_G, self.opt_D) for g in o.param_groups): g['lr'] = g['initial_lr']*self.factor('lr')     # for whoever reads it
+    self.d_updates, self.steps_done = self.d_updates + self.n_critic, self.steps_done + 1
+    return dict(zip(names, values.clone().unbind()))
 
 # %% ../nbs/06_training.ipynb #6d670dc8
 @patch
