@@ -375,7 +375,7 @@ class _Replay:
         self.graph.replay()
         return self.out
 
-# %% ../nbs/06_training.ipynb #7c60c244
+# %% ../nbs/06_training.ipynb #d950d158
 @patch
 def _why_eager(self: Trainer):
     "What keeps the steps of this trainer from being recorded; None if nothing does"
@@ -386,12 +386,11 @@ def _why_eager(self: Trainer):
     return f'{strangers[0]} counts its steps in Python; Adam, AdamW, RMSprop and SGD do not' if strangers else None
 
 @patch
-def _give_up(self: Trainer, why):
-    "Go on without graphs, and say so"
+def _give_up(self: Trainer, why, state=None):
+    "Go on without graphs, and say so; `state` is that of the random numbers, whose generator may be stuck in a recording"
     warnings.warn(f"engine='graph': {why}; going on with engine='eager'", stacklevel=4)
-    self.engine, self._graphs, state = 'eager', {}, self.generator.get_state()
-    self.generator = torch.Generator(self.device)                     # the old one may be in the middle of a recording
-    self.generator.set_state(state)
+    self.engine, self._graphs = 'eager', {}
+    if state is not None: self.generator = torch.Generator(self.device); self.generator.set_state(state)
 
 # %% ../nbs/06_training.ipynb #b821fb53
 @patch
@@ -414,7 +413,7 @@ def _aside(self: Trainer, f):
     here.wait_stream(aside)
     return out
 
-# %% ../nbs/06_training.ipynb #ecfcd314
+# %% ../nbs/06_training.ipynb #29b91c9d
 @patch
 def _replayed(self: Trainer):
     "A step as a graph; the first three of each kind, in which kernels are chosen and moments made, and what cannot be recorded, as they come"
@@ -433,9 +432,10 @@ def _replayed(self: Trainer):
     for k, v in self._knobs.items(): v.fill_(self._dial(k))
     if 'augment' in self.schedules: self.augment.scale(self.factor('augment'))
     if graph == 3:
+        state = self.generator.get_state()
         try: graph = self._graphs[due] = _Replay(partial(self._fixed, self._static), self.generator)
         except RuntimeError as e:
-            self._give_up(f'this step cannot be recorded ({str(e).splitlines()[0]})')
+            self._give_up(f'this step cannot be recorded ({str(e).splitlines()[0]})', state)
             self.batches.position -= len(batches)*self.batch_size                          # they come again
             return self._step()
     names, values = graph()
