@@ -72,10 +72,10 @@ def describe(
         schedules={k: asdict(s) for k, s in t.schedules.items()} if all(isinstance(s, Schedule) for s in t.schedules.values()) else None,
         **{k: getattr(t, k) for k in ('batch_size', 'n_critic', 'clip', 'ema', 'aux', 'unroll', 'precision', 'seed')})
 
-# %% ../nbs/09_checkpoint.ipynb #34ab6fed
+# %% ../nbs/09_checkpoint.ipynb #461d55c9
 def _check_numbers(x, name):
     "Refuse numbers and texts in a description that no run of ours has"
-    if isinstance(x, (dict, list)):
+    if isinstance(x, (dict, list, tuple)):
         if len(x) > 100: raise ValueError(f'{name} has {len(x)} entries')
         for k, v in x.items() if isinstance(x, dict) else enumerate(x): _check_numbers(v, k)
     if isinstance(x, (int, float)) and name != 'seed' and not abs(x) <= 2**16: raise ValueError(f'{name} = {x} is out of range')

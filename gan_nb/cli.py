@@ -98,10 +98,10 @@ def _no_remains(out, existed):
             elif out.parent.name == 'runs' and not any(out.parent.iterdir()): out.parent.rmdir()
         raise
 
-# %% ../nbs/11_cli.ipynb #885d9ed9
-def _save_samples(trainer, path, n=64, seed=0):
-    "Write `n` samples as a picture: a grid of images, or points over the modes of their mixture"
-    x = trainer.sample(n, seed=seed)
+# %% ../nbs/11_cli.ipynb #98f7e8b5
+def _save_samples(trainer, path, n=64, seed=0, label=None):
+    "Write `n` samples, all of one class if it is named, as a picture: a grid of images, or points over the modes of their mixture"
+    x = trainer.sample(n, seed=seed, y=None if label is None else torch.full((n,), label))
     if x.ndim == 4: return save_images(x, path)
     fig, buf = Figure(figsize=(4, 4)), io.BytesIO()
     show_points(x, getattr(trainer.data, 'modes', None), ax=fig.subplots())
@@ -110,7 +110,7 @@ def _save_samples(trainer, path, n=64, seed=0):
     _write_atomic(path, buf.getvalue())
     return path
 
-# %% ../nbs/11_cli.ipynb #9b751246
+# %% ../nbs/11_cli.ipynb #e06068af
 def _value(text):
     "'8' -> 8, '1e-3' -> 0.001, 'null' -> None, '[1, 2]' -> [1, 2]; what is no JSON is a word"
     try: return json.loads(text)
@@ -120,7 +120,7 @@ def _changed(r, changes):
     "Recipe `r` with each NAME=VALUE of `changes`"
     for c in changes or []:
         name, sign, value = c.partition('=')
-        if not sign or name in ('name', 'about', 'differs'): raise ValueError(f'--set {c}: write NAME=VALUE, as in --set width=32 or --set opt_G.lr=1e-3')
+        if not sign or name in ('name', 'about', 'differs'): raise ValueError(f'--set {c}: write NAME=VALUE, as in --set ema=0.99 or --set opt_G.lr=1e-3')
         r = r.change(name, _value(value))
     return r
 
@@ -162,7 +162,8 @@ def _count(net): return f'{type(net).__name__} with {sum(p.numel() for p in net.
 def _announce(t, out):
     "Say what is about to be trained, on what, and where it goes"
     number = 'float32' if t.dtype is None else 'bfloat16'
-    print(f'{t.data}\n{_count(t.G)}\n{_count(t.D)}\n{t.device} in {number}, {(n := torch.get_num_threads())} thread{"s"*(n > 1)}; run folder {out}')
+    data = f'{t.data}' if t.device.type == 'cpu' else f'{t.data}; {t.data.placement(t.device)}'
+    print(f'{data}\n{_count(t.G)}\n{_count(t.D)}\n{t.device} in {number}, {(n := torch.get_num_threads())} thread{"s"*(n > 1)}; run folder {out}')
 
 # %% ../nbs/11_cli.ipynb #ed4ef53c
 def _features(run, data, kind=None):
@@ -201,7 +202,7 @@ def _run(t, out, steps, notes, every, on_nan):
     print(f'{_save_samples(t, out/"samples.png")}  64 samples\n{run_report(out)}  curves, pictures and settings on a page\n{out}  the run: {", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))}\n'
           f'more samples: gan_sample {name} -n 64 --seed 1\nmore steps:   gan_train --resume {name} --steps {2*steps}  (its schedules are stretched over them)')
 
-# %% ../nbs/11_cli.ipynb #41b87128
+# %% ../nbs/11_cli.ipynb #2d1f0132
 @call_parse(pos=['source'])
 def gan_train(
     source: str = None, # what to learn: digits, mnist, fashion_mnist, cifar10, ring, grid, a folder of images, or a .zip of images (default: digits)
@@ -209,7 +210,7 @@ def gan_train(
     size: str = None, # image size: 64, or 48x80 for height x width; at least 8 (default: 32, for the digits 16)
     channels: int = None, # 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (default: what the images have, without alpha)
     steps: int = None, # the step to train up to, from the start of the run (default: what the recipe says; with --resume: where it was bound for)
-    set: Annotated[str, dict(action='append')] = None, # NAME=VALUE: a field of the recipe, such as width=32, opt_G.lr=1e-3 or generator.norm=null; may be given several times
+    set: Annotated[str, dict(action='append')] = None, # NAME=VALUE: a field of the recipe, such as ema=0.99, opt_G.lr=1e-3 or generator.norm=null; may be given several times
     batch_size: int = None, # images in each update (default: what the recipe says)
     Out: Path = None, # the run folder, new or empty (default: runs/SOURCE-RECIPE)
     resume: Path = None, # go on with this run folder. Recipe, sizes and seed stay; --on-nan and the intervals are not kept. Data that has moved: give it as SOURCE, or --root
@@ -254,7 +255,7 @@ def _resume(run, step, steps, settings, device, source, root, every, on_nan):
     _announce(t, run)
     _run(t, run, steps, None, every, on_nan)
 
-# %% ../nbs/11_cli.ipynb #11472f90
+# %% ../nbs/11_cli.ipynb #4a703228
 @call_parse
 def gan_sample(
     run: Path, # a run folder
@@ -263,6 +264,7 @@ def gan_sample(
     Out: Path = None, # a .png file (default: RUN/samples_seed<SEED>.png)
     step: str = None, # the checkpoint to draw from, a number or best (default: the newest)
     device: str = None, # cuda, mps or cpu (default: the fastest there is)
+    label: int = None, # the class to draw, counted from 0 in the order of the folders or digits, for a run that was told labels (default: each in turn)
     walk: Path = None # write a walk between latents as well: a .gif, or an .mp4 where ffmpeg is installed
 ):
     "Draw samples from a run into a PNG."
@@ -274,7 +276,9 @@ def gan_sample(
         config = read_config(run)['data']
         modes = _load_again(run, config) if config.get('source') in ('ring', 'grid') else None
         t = load_run(run, device=device, step=_parse_step(step), data=modes)
-        print(_save_samples(t, path, N, Seed))
+        n_classes = getattr(t.G, 'n_classes', 0)
+        if label is not None and not 0 <= label < n_classes: raise ValueError(f'--label {label}: {f"this run has classes 0 to {n_classes - 1}" if n_classes else "this run was told no labels"}')
+        print(_save_samples(t, path, N, Seed, label))
         if walk: print(save_video(latent_walk(t, seeds=range(Seed, Seed + 4), n=min(N, 16)), walk))
 
 # %% ../nbs/11_cli.ipynb #74892add

@@ -424,7 +424,7 @@ def all_scores(
     found = [fid(real, fake), kid(real, fake), *precision_recall(real, fake), *density_coverage(real, fake)]
     return found + ([inception_score(fake)] if fake.probabilities is not None else [])
 
-# %% ../nbs/07_metrics.ipynb #134bc37e
+# %% ../nbs/07_metrics.ipynb #a78ab162
 def compare_with(
     data, # the data set to compare with
     features: Features, # what the images are compared by
@@ -434,7 +434,11 @@ def compare_with(
 ) -> Callable: # trainer -> what `scores` gives
     "Measure a trainer's samples against data"
     real = features(data, n)
-    return lambda trainer: scores(real, features(trainer.sample(n, seed=seed)))
+    def samples(trainer):
+        y, draw = None, torch.Generator().manual_seed(seed)
+        if getattr(trainer.G, 'n_classes', 0): y = data.labels[torch.randint(len(data.labels), (n,), generator=draw)].cpu()     # each class with its share
+        return trainer.sample(n, seed=seed, y=y)
+    return lambda trainer: scores(real, features(samples(trainer)))
 
 # %% ../nbs/07_metrics.ipynb #9fca30be
 class Evaluate(Callback):

@@ -9,7 +9,7 @@ Docs: https://gan-nb.github.io/gan_nb/recipes.html.md"""
 # %% auto #0
 __all__ = ['Recipe', 'recipes', 'recipe', 'default_recipe']
 
-# %% ../nbs/10_recipes.ipynb #5d57d367
+# %% ../nbs/10_recipes.ipynb #7edfd512
 import copy, difflib, json
 from dataclasses import asdict, dataclass, field, fields, replace
 from types import UnionType
@@ -20,7 +20,7 @@ from .checkpoint import assemble
 from .core import seed_everything
 from .losses import losses
 from .penalties import dragan, r1, r2, wgan_gp
-from .training import Trainer, cosine, linear
+from .training import Schedule, Trainer, cosine, linear
 
 # %% ../nbs/10_recipes.ipynb #97ff6dc9
 def _tuples(x):
@@ -94,12 +94,14 @@ def from_json(cls: Recipe,
     _check_fields(d)
     return cls(**d)
 
-# %% ../nbs/10_recipes.ipynb #c9d33ee0
+# %% ../nbs/10_recipes.ipynb #867b2e1b
 _kinds = ('MLP', 'DCGAN', 'ResNet', 'R3')
 
 def _networks_for(r, data):
     "The descriptions of both networks of recipe `r` for a data set"
     if r.network not in _kinds: raise ValueError(f'network must be one of {", ".join(_kinds)}, got {r.network!r}')
+    if r.conditional and r.network not in ('ResNet', 'R3'): raise ValueError(f"{r.name} is conditional, and a network {r.network!r} takes no labels: use network='ResNet' or 'R3'")
+    if r.conditional and len(data.shape) == 1: raise ValueError(f'{r.name} is told labels: it is for images, not for points')
     if r.conditional and not data.n_classes: raise ValueError(f'{r.name} is told labels, and these images have none: a folder for each class gives them')
     shape = tuple(data.shape)
     kind = r.network if len(shape) == 3 else 'MLP'
@@ -123,7 +125,7 @@ def trainer(self: Recipe,
     if len(data.shape) == 1: same |= dict(augment={}, schedules={k: v for k, v in self.schedules.items() if k != 'augment'})      # points have no colours
     return assemble(dict(generator=G, discriminator=D, penalties=list(self.penalties), **same), data, device=device, precision=precision, seed=seed)
 
-# %% ../nbs/10_recipes.ipynb #275b55ba
+# %% ../nbs/10_recipes.ipynb #226c9725
 def _adam(lr, *betas): return dict(name='Adam', lr=lr, betas=betas)
 
 def _both(opt): return dict(opt_G=opt, opt_D=opt)
@@ -131,21 +133,21 @@ def _both(opt): return dict(opt_G=opt, opt_D=opt)
 def _fall(**factors): return {k: asdict(s) for k, s in factors.items()}
 
 _resnets = dict(network='ResNet', width=128, generator=dict(width=256), discriminator=dict(halvings=2, plain=2, spectral_norm=True), loss='hinge', n_critic=5,
-                schedules=_fall(lr=linear(0.)), steps=100_000, **_both(_adam(2e-4, 0., .9)))
+                schedules=_fall(lr=linear(0.)), steps=50_000, **_both(_adam(2e-4, 0., .9)))
 _burn = dict(start=1., until=.08)                                       # 20 of 250 million images
 
 _recipes = [
     Recipe('gan', 'Goodfellow et al. 2014: dense networks, the non-saturating game', 'no maxout, no dropout, normal latents; Adam(2e-4) in place of SGD with momentum',
            network='MLP', width=256, latent_dim=100, ema=0., **_both(_adam(2e-4, .5, .999))),
     Recipe('gp_gan', 'a critic whose slope at the fakes is held to 0; a generator of 4096, 2048 and 1024 units with batch norm, Adam(2e-4, 0.5)',
-           'the penalty has the sign with which D pays for it, and weight 10; the image is made by tanh, D has no sigmoid; D of 1024, 512 and 256 units', network='MLP', latent_dim=100,
+           'the penalty has the sign with which D pays for it, and weight 10; the image is made by tanh, D has no sigmoid; D of 1024, 512 and 256 units; the generator is averaged', network='MLP', latent_dim=100,
            generator=dict(width=(4096, 2048, 1024), norm='batch'), discriminator=dict(width=(1024, 512, 256)), loss='wasserstein', penalties=(r2(20.).config,), **_both(_adam(2e-4, .5, .999))),
     Recipe('dcgan', 'Radford et al. 2016: convolutions, batch norm, Adam(2e-4, 0.5), batch 128', 'half the width, kernels of 4 pixels for 5, normal latents for uniform ones; the generator is averaged',
            latent_dim=100, batch_size=128, **_both(_adam(2e-4, .5, .999))),
-    Recipe('dcgan64', 'a DCGAN without a norm in D, with dropout 0.3 there, Adam(1e-4)', 'as many doublings as the size needs; noise of 100 numbers; no sigmoid before the logistic loss; the generator is averaged',
+    Recipe('dcgan64', 'a DCGAN without a norm in D, with dropout 0.3 there, Adam(1e-4)', 'as many doublings as the size needs; noise of 100 numbers; no sigmoid before the logistic loss; kernels of 4 pixels for 5; the generator is averaged',
            latent_dim=100, discriminator=dict(norm=None, dropout=.3), **_both(_adam(1e-4, .9, .999))),
     Recipe('lsgan_dcgan', 'Mao et al. 2017: least squares in place of the logistic loss, on a DCGAN that begins at a quarter of the size, dropout 0.3 in D, Adam(2e-4, 0.5)',
-           'G asks for 1, the label of reals; kernels of 4 pixels for 5, ReLU in G; the generator is averaged', latent_dim=100,
+           'G asks for 1, the label of reals; 128 first maps for 256 and no convolution at that size; kernels of 4 pixels for 5, ReLU in G; the generator is averaged', latent_dim=100,
            generator=dict(halvings=2), discriminator=dict(norm=None, halvings=2, dropout=.3), loss='lsgan', **_both(_adam(2e-4, .5, .999))),
     Recipe('wgan', 'Arjovsky et al. 2017, Algorithm 1: clip 0.01, 5 critic updates, RMSprop(5e-5)', 'no batch norm in the critic; the generator is averaged',
            latent_dim=100, discriminator=dict(norm=None), loss='wasserstein', clip=.01, n_critic=5, **_both(dict(name='RMSprop', lr=5e-5))),
@@ -154,40 +156,40 @@ _recipes = [
     Recipe('dragan', 'Kodali et al. 2017: slope 1 around the data, penalty 10', 'no batch norm in the discriminator; uniform noise around the data, as chapter 05 says; optimizer of `dcgan`; the generator is averaged',
            latent_dim=100, discriminator=dict(norm=None), penalties=(dragan(10.).config,), **_both(_adam(2e-4, .5, .999))),
     Recipe('acgan', 'Odena et al. 2017 on the residual critic of Gulrajani et al. 2017: D guesses the class, weights 1 and 0.1; penalty 10, 5 critic updates, Adam(2e-4, 0, 0.9) falling to 0',
-           'classes are learned from real images only; as many fakes for G as for D; the generator is averaged', network='ResNet', width=128, conditional=True,
+           'classes are learned from real images only; as many fakes for G as for D; no noise on the reals; the generator is averaged', network='ResNet', width=128, conditional=True,
            discriminator=dict(halvings=2, plain=2, norm='layer', labels='classifier'), aux=(1., .1), loss='wasserstein', penalties=(wgan_gp(10.).config,), n_critic=5,
            schedules=_fall(lr=linear(0.)), steps=100_000, **_both(_adam(2e-4, 0., .9))),
-    Recipe('r1', "Mescheder et al. 2018: slope 0 at the data, gamma 10, RMSprop(1e-4), averaged generator", 'DCGAN networks, with batch norm in the generator, in place of ResNets',
+    Recipe('r1', "Mescheder et al. 2018: slope 0 at the data, gamma 10, RMSprop(1e-4), averaged generator", 'half of gamma is the weight, as in the paper; their code takes it whole; DCGAN networks, with batch norm in the generator, in place of ResNets',
            latent_dim=256, discriminator=dict(norm=None), penalties=(r1(10.).config,), **_both(dict(name='RMSprop', lr=1e-4, alpha=.99))),
     Recipe('sngan', 'Miyato et al. 2018: residual networks, 256 and 128 maps, spectral norm in D, hinge loss, 5 critic updates, Adam(2e-4, 0, 0.9) falling to 0',
-           'as many fakes for G as for D; the generator is averaged', **_resnets),
-    Recipe('sngan_projection', 'Miyato and Koyama 2018: the same, with class-conditional batch norm in G and a projection of the label in D', 'as `sngan`', conditional=True, **_resnets),
+           'as many fakes for G as for D; no noise on the reals; the generator is averaged', **_resnets),
+    Recipe('sngan_projection', 'Miyato and Koyama 2018: `sngan` with class-conditional batch norm in G and a projection of the label in D', 'as `sngan`', conditional=True, **_resnets),
     Recipe('hinge_sa', 'Zhang et al. 2019: spectral norm and self-attention in both networks, hinge loss, D learns four times as fast: Adam(4e-4 and 1e-4, 0, 0.9)',
-           'batch 64 for 256; attention at half the size; networks as in `sngan_projection`', network='ResNet', width=128, conditional=True, generator=dict(spectral_norm=True, attention=1),
+           'batch 64 for 256; attention at half the size; networks of `sngan_projection`, with 128 maps in G; the generator is averaged', network='ResNet', width=128, conditional=True, generator=dict(spectral_norm=True, attention=1),
            discriminator=dict(halvings=2, plain=2, spectral_norm=True, attention=1), loss='hinge', steps=100_000, opt_G=_adam(1e-4, 0., .9), opt_D=_adam(4e-4, 0., .9)),
     Recipe('r3gan', 'Huang et al. 2024, Table 9, CIFAR-10: residual networks without a norm, relativistic pairing, R1 and R2 with gamma 0.05 falling to 0.005, Adam(2e-4 falling to 5e-5, 0, 0.9 rising to 0.99), batch 512',
            'labels only if asked for; augmentation of colour, place and holes in place of its larger set; images are not mirrored', network='R3', latent_dim=64, width=768, generator=dict(widen=1),
            discriminator=dict(widen=1), loss='rpgan', penalties=(r1(.05).config, r2(.05).config), ema=.99993, augment=dict(name='Augment', p=.55), batch_size=512, steps=488_281,
            schedules=_fall(lr=cosine(.25, **_burn), penalty=cosine(.1, **_burn), beta2=cosine(1.1, **_burn), ema=cosine(1., 0., .08), augment=cosine(1., 0., .08)), **_both(_adam(2e-4, 0., .9))),
-    Recipe('r3gan_tiny', 'the same networks with 8 maps at the full size, doubled on each floor below, and one block on each: for a CPU', 'learning rate 1e-3 and gamma 1 falling to 0.1, batch 32, no augmentation',
+    Recipe('r3gan_tiny', "R3GAN's networks with 8 maps at the full size, doubled on each floor below, and one block on each: for a CPU", 'learning rate 1e-3 falling to 2 % and gamma 1 falling to 0.1, batch 32, no augmentation',
            network='R3', latent_dim=64, width=8, generator=dict(widen=8, blocks=1), discriminator=dict(widen=8, blocks=1), loss='rpgan', penalties=(r1(1.).config, r2(1.).config), batch_size=32,
            schedules=_fall(lr=cosine(.02), penalty=cosine(.1)), steps=4500, **_both(_adam(1e-3, 0., .99))),
-    Recipe('rpgan', 'its game on small DCGANs; the default above 16x16 pixels',
-           'batch norm in the generator; learning rate and gamma are ours', latent_dim=64, width=32, discriminator=dict(norm=None), batch_size=32, loss='rpgan',
+    Recipe('rpgan', "R3GAN's game on small DCGANs; the default above 16x16 pixels",
+           'batch norm in the generator; gamma 2; Adam(1e-3, 0, 0.99) falling to 2 %', latent_dim=64, width=32, discriminator=dict(norm=None), batch_size=32, loss='rpgan',
            penalties=(r1(2.).config, r2(2.).config), schedules=_fall(lr=cosine(.02)), steps=4500, **_both(_adam(1e-3, 0., .99))),
-    Recipe('rpgan_mlp', 'its game on dense networks; the default up to 16x16 pixels', 'as `rpgan`, with gamma 1',
+    Recipe('rpgan_mlp', "R3GAN's game on dense networks; the default up to 16x16 pixels", 'optimizer of `rpgan`, gamma 1',
            network='MLP', latent_dim=64, width=512, loss='rpgan', penalties=(r1(1.).config, r2(1.).config), schedules=_fall(lr=cosine(.02)),
            steps=4500, **_both(_adam(1e-3, 0., .99))),
-    Recipe('rpgan_points', 'its game for points of the plane; the default for them', 'as `rpgan_mlp`, with gamma 0.02 falling to 5 %, and three times the learning rate',
+    Recipe('rpgan_points', "R3GAN's game for points of the plane; the default for them", 'as `rpgan_mlp`, with gamma 0.02 falling to 5 %, and three times the learning rate',
            network='MLP', latent_dim=8, width=128, batch_size=128, loss='rpgan', penalties=(r1(.02).config, r2(.02).config),
            schedules=_fall(lr=cosine(.02), penalty=cosine(.05)), steps=7000, **_both(_adam(3e-3, 0., .99))),
 ]
 
-# %% ../nbs/10_recipes.ipynb #84f41c1b
+# %% ../nbs/10_recipes.ipynb #58cdc3fd
 class _Table(dict):
     "Recipes by name, shown as a table"
     def _rows(self): return [(r.name, r.about, r.differs) for r in self.values()]
-    def __repr__(self): return '\n'.join(f'{n:10} {a}' for n, a, _ in self._rows())
+    def __repr__(self): return '\n'.join(f'{n:16} {a}' for n, a, _ in self._rows())
     def _repr_markdown_(self): return '\n'.join(['| recipe | paper and settings | differs |', '| --- | --- | --- |'] + [f'| `` {n} `` | {a} | {d} |' for n, a, d in self._rows()])
 
 # %% ../nbs/10_recipes.ipynb #4bbe20e4

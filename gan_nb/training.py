@@ -118,7 +118,7 @@ def linear(
     "A straight line from `start` to `to`"
     return Schedule('linear', to, start, until)
 
-# %% ../nbs/06_training.ipynb #db81a642
+# %% ../nbs/06_training.ipynb #b84da828
 class Trainer:
     "Plays a generator and a discriminator against each other on a data set"
     def __init__(self,
@@ -154,11 +154,12 @@ class Trainer:
         for net in (G, D):
             if getattr(net, 'shape', tuple(data.shape)) != tuple(data.shape):
                 raise ValueError(f'{type(net).__name__} is built for {tuple(net.shape)}, the data has {tuple(data.shape)}')
+            if getattr(net, 'n_classes', 0) not in (0, data.n_classes): raise ValueError(f'{type(net).__name__} is built for {net.n_classes} classes, the data has {data.n_classes}')
         self.G, self.D = (n.to(self.device, memory_format=torch.channels_last).train() for n in (G, D))
         self.augment = augment.to(self.device) if isinstance(augment, nn.Module) else augment
         self.data, self.loss, self.penalties, self.schedules = data, loss, list(penalties), dict(schedules or {})
         self.batch_size, self.n_critic, self.clip, self.ema, self.precision, self.seed = batch_size, n_critic, clip, ema, precision, seed
-        self.aux, self.unroll = aux and tuple(aux), unroll
+        self.aux, self.unroll = None if aux is None else tuple(aux), unroll
         if engine not in ('auto', 'eager', 'graph'): raise ValueError(f"engine must be 'auto', 'eager' or 'graph', got {engine!r}")
         self.engine = 'eager' if engine == 'auto' else engine
         self.opt_factories = tuple(o or partial(torch.optim.Adam, lr=2e-4, betas=(.5, .99)) for o in (opt_G, opt_D))
@@ -166,7 +167,7 @@ class Trainer:
         self._check_options()
         if self.engine == 'graph' and (why := self._why_eager()): self._give_up(why)
 
-# %% ../nbs/06_training.ipynb #52363cd7
+# %% ../nbs/06_training.ipynb #f869f5a4
 @patch
 def _setup(self: Trainer):
     "What follows from the arguments: optimizers, generators, counters, the averaged generator"
@@ -192,16 +193,18 @@ def _check_options(self: Trainer):
     groups = [g for o in (self.opt_G, self.opt_D) for g in o.param_groups]
     if s := self.schedules.get('beta2'): refuse(all('betas' in g and g['initial_beta2']*max(s(0.), s(1.)) < 1 for g in groups), "schedule 'beta2': both optimizers must be Adams, and beta2 stay below 1")
     if 'augment' in self.schedules: refuse(hasattr(self.augment, 'scale') and not hasattr(self.augment, 'update'), "schedule 'augment': needs augment=Augment(...), one that does not adapt by itself")
-    if self.aux:
+    if self.aux is not None:
         refuse(len(self.aux) == 2 and all(isinstance(w, Real) and 0 <= w < 1e6 for w in self.aux), f'aux is a pair of weights, for D and for G, got {self.aux!r}')
         refuse(self.data.n_classes and getattr(self.D, 'labels', None) == 'classifier' and getattr(self.G, 'n_classes', 0),
                "aux needs labelled images, a G with n_classes and a D with n_classes and labels='classifier'")
-    refuse(self.augment is None or all(p.estimator == 'exact' for p in self.penalties), "estimator='finite_difference' compares two looks at one image, which augment changes in between: use 'exact'")
+    changing = self.augment is not None or any(isinstance(m, nn.modules.dropout._DropoutNd) for m in self.D.modules())
+    refuse(not changing or all(p.estimator == 'exact' for p in self.penalties), "estimator='finite_difference' compares two answers for one image, which augment or dropout changes in between: use 'exact'")
+    refuse(getattr(self.G, 'n_classes', 0) or not getattr(self.D, 'n_classes', 0), 'D has classes and G has none: give both the same n_classes')
     refuse(not self.unroll or self.dtype != torch.float16, "unroll has no losses to scale for fp16: use precision='fp32' or 'bf16'")
     refuse(isinstance(self.unroll, Integral) and self.unroll >= 0, f'unroll counts updates, got {self.unroll!r}')
     if self.unroll:
         plain = type(self.opt_D) in (torch.optim.Adam, torch.optim.SGD) and not any(g.get(k) for g in self.opt_D.param_groups for k in ('weight_decay', 'amsgrad', 'momentum', 'maximize'))
-        refuse(plain and not self.clip, 'unroll looks ahead through Adam, or SGD without momentum; without weight decay, and without clip')
+        refuse(plain and not self.clip and not self.aux, 'unroll looks ahead through Adam, or SGD without momentum; without weight decay, without clip, without aux')
         refuse(all(p.at in ('real', 'around') and p.every == 1 for p in self.penalties), "unroll goes with penalties at 'real' or 'around', with every=1: points that move with G would need one more derivative")
 
 @patch(as_prop=True)
