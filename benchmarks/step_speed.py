@@ -129,15 +129,21 @@ def rate(dtype, device, n, clock):
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
     return 2*n**3/min(seconds(lambda: a @ b, 3, device, clock)/3 for _ in range(10))
 
+def peak(device):
+    "The most bytes in use so far"
+    if device.type == 'cuda': return torch.cuda.max_memory_allocated()
+    status = Path('/proc/self/status')                                # `getrusage` would hand down the peak of the process that started this one
+    if status.exists(): return 1024*int(status.read_text().split('VmHWM:')[1].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if platform.system() == 'Darwin' else 1024)
+
 def memory(task, width, batch, penalty, device, folder, name, queue):
     "Bytes that three steps need beyond what is there before them"
     device = torch.device(device)
     step = sides(task, width, batch, penalty, device, folder)[name]()
     if step is None: return queue.put(None)
-    def peak(): return torch.cuda.max_memory_allocated() if device.type == 'cuda' else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if platform.system() == 'Darwin' else 1024)
-    before = peak()
+    before = peak(device)
     for _ in range(3): step()
-    queue.put(peak() - before)
+    queue.put(peak(device) - before)
 
 def alone(*args):
     "`memory` in a fresh process"

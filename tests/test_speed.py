@@ -10,8 +10,8 @@ from step_speed import *
 
 adam, sgd = partial(torch.optim.Adam, lr=2e-4, betas=(.5, .99)), partial(torch.optim.SGD, lr=1e-2)
 
-# Adam divides by the size of a gradient, also where that is rounding alone (a bias before a batch norm), so that its two runs part sooner
-@pytest.mark.parametrize('opt, most', [(sgd, 1e-4), (adam, .1)])
+# Rounding grows from step to step; and Adam divides by the size of a gradient, also where that is rounding alone (a bias before a batch norm), so that its two runs part sooner
+@pytest.mark.parametrize('opt, most', [(sgd, 2e-3), (adam, .1)])
 @pytest.mark.parametrize('task', ['dcgan_32', 'resnet_32'])
 def test_same_mathematics(task, opt, most):
     "The same first weights, batches and noise for twenty steps: how far apart, as a share of the way?"
