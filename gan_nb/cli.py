@@ -110,7 +110,7 @@ def _save_samples(trainer, path, n=64, seed=0, label=None):
     _write_atomic(path, buf.getvalue())
     return path
 
-# %% ../nbs/11_cli.ipynb #e06068af
+# %% ../nbs/11_cli.ipynb #1ad22eab
 def _value(text):
     "'8' -> 8, '1e-3' -> 0.001, 'null' -> None, '[1, 2]' -> [1, 2]; what is no JSON is a word"
     try: return json.loads(text)
@@ -161,7 +161,7 @@ def _count(net): return f'{type(net).__name__} with {sum(p.numel() for p in net.
 
 def _announce(t, out):
     "Say what is about to be trained, on what, and where it goes"
-    number = 'float32' if t.dtype is None else 'bfloat16'
+    number = str(t.dtype or torch.float32).removeprefix('torch.')
     data = f'{t.data}' if t.device.type == 'cpu' else f'{t.data}; {t.data.placement(t.device)}'
     print(f'{data}\n{_count(t.G)}\n{_count(t.D)}\n{t.device} in {number}, {(n := torch.get_num_threads())} thread{"s"*(n > 1)}; run folder {out}')
 
@@ -202,7 +202,7 @@ def _run(t, out, steps, notes, every, on_nan):
     print(f'{_save_samples(t, out/"samples.png")}  64 samples\n{run_report(out)}  curves, pictures and settings on a page\n{out}  the run: {", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))}\n'
           f'more samples: gan_sample {name} -n 64 --seed 1\nmore steps:   gan_train --resume {name} --steps {2*steps}  (its schedules are stretched over them)')
 
-# %% ../nbs/11_cli.ipynb #2d1f0132
+# %% ../nbs/11_cli.ipynb #efd93812
 @call_parse(pos=['source'])
 def gan_train(
     source: str = None, # what to learn: digits, mnist, fashion_mnist, cifar10, ring, grid, a folder of images, or a .zip of images (default: digits)
@@ -219,7 +219,7 @@ def gan_train(
     on_error: str = None, # what to do about images that cannot be read: raise, or skip (default: raise)
     seed: int = None, # the same seed on the same machine gives the same run, on a CPU to the bit (default: 0)
     device: str = None, # cuda, mps or cpu (default: the fastest there is)
-    precision: str = None, # fp32, bf16, or auto: bf16 where the hardware has it (default: auto)
+    precision: str = None, # fp32, bf16, fp16, or auto: bf16 where the hardware has it, fp16 on GPUs of the generation before (default: auto)
     on_nan: str = 'stop', # when a loss is not finite: stop, or rollback to the last checkpoint and halve the learning rate, at most three times
     sample_every: int = 250, # steps between two pictures in samples/
     save_every: int = 500, # steps between two checkpoints

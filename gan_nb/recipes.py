@@ -110,13 +110,13 @@ def _networks_for(r, data):
     G, D = (r.generator, r.discriminator) if kind == r.network else ({}, {})      # options of another network are not theirs
     return dict(name=f'{kind}Generator', latent_dim=r.latent_dim) | same | G, dict(name=f'{kind}Discriminator') | same | D
 
-# %% ../nbs/10_recipes.ipynb #1c418c1b
+# %% ../nbs/10_recipes.ipynb #4433028a
 @patch
 def trainer(self: Recipe,
     data, # a data set; it decides the networks' shapes
     seed: int = 0, # of the initial weights, the batches and the latents
     device = None, # default: `default_device()`
-    precision: str = 'auto' # 'fp32', 'bf16' or 'auto'
+    precision: str = 'auto' # 'fp32', 'bf16', 'fp16' or 'auto'
 ) -> Trainer: # ready to `fit`
     "Set up a run of this recipe on a data set"
     seed_everything(seed)
