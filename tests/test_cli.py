@@ -121,10 +121,14 @@ def test_a_full_disk(tmp_path):
         assert [p.name for p in tmp_path.iterdir()] == ['filler']
     finally: subprocess.run(['umount', tmp_path])
 
+def hears():
+    "A process begun in the background or under nohup would not hear them"
+    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(s, signal.SIG_DFL)
+
 @pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_saves_and_says_how_to_go_on(number, status, tmp_path):
     p = subprocess.Popen([command('gan_train'), *SMALL, '--steps', '100000', '--sample-every', '5', '--out', 'run'], cwd=tmp_path, env=ENV,
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears)
     for _ in range(600):
         if list(tmp_path.glob('run/samples/*.png')): break
         time.sleep(.1)
