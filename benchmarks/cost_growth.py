@@ -7,7 +7,7 @@
 A DCGAN on the digits with R1. One of the three changes at a time, from 64 images of 32 pixels at width 32. Each measurement is a process of its own, for peak memory
 is known only of a whole process; all are made in turn, several times, and the median is kept. Numbers go to OUT.json, the picture to OUT.png.
 """
-import json, os, platform, resource, statistics, time
+import json, os, platform, statistics, time
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -20,17 +20,11 @@ from fastcore.script import call_parse
 
 from gan_nb.all import *
 from gan_nb.core import _write_atomic
+from step_speed import peak
 
 usual = dict(batch=64, size=32, width=32)
 axes = dict(batch=[4, 8, 16, 32, 64, 128, 256], size=[8, 16, 32, 64, 128], width=[8, 16, 32, 64, 128])
 quick_axes = dict(batch=[16, 64], size=[16, 32], width=[16, 32])
-
-def peak(device):
-    "The most bytes in use so far"
-    if device.type == 'cuda': return torch.cuda.max_memory_allocated()
-    status = Path('/proc/self/status')                                # `getrusage` would hand down the peak of the process that started this one
-    if status.exists(): return 1024*int(status.read_text().split('VmHWM:')[1].split()[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if platform.system() == 'Darwin' else 1024)
 
 def point(at, device, precision, steps, queue):
     "Milliseconds per image, and megabytes beyond what is there before the first step"
