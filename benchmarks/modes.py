@@ -88,17 +88,19 @@ class TinyGenerator(nn.Module):
     def forward(self, z): return self.net(self.project(z))
 
 class TinyDiscriminator(nn.Module):
-    "Its discriminator: `width`, twice and four times as many feature maps"
-    def __init__(self, channels, width, norm, std):
+    "Its discriminator: `width`, twice and four times as many feature maps; `he`: first weights that keep the size of a signal (He et al. 2015), which no batch norm restores"
+    def __init__(self, channels, width, norm, std, he):
         super().__init__()
         def down(i, o): return [nn.Conv2d(i, o, 3, 2, 1), nn.BatchNorm2d(o) if norm else nn.Identity(), nn.LeakyReLU(.3)]
         layers = [*down(channels, width), *down(width, 2*width), *down(2*width, 4*width), *[MinibatchStd()]*std]
         self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear((4*width + std)*4*4, 1))
+        for m in self.net if he else []:
+            if isinstance(m, (nn.Conv2d, nn.Linear)): nn.init.kaiming_normal_(m.weight, a=.3); nn.init.zeros_(m.bias)
     def forward(self, x): return self.net(x).squeeze(1)
 
 # ---- protocols, what we change in them rung by rung, and games
 
-_unrolled = dict(nets='tiny', batch_size=128, steps=500_000, lr_G=1e-4, lr_D=2e-4, betas=(.5, .99), gamma=1., gp=10., norm_D=True, n_eval=25_600)
+_unrolled = dict(nets='tiny', batch_size=128, steps=500_000, lr_G=1e-4, lr_D=2e-4, betas=(.5, .99), gamma=1., gp=10., norm_D=True, he=False, n_eval=25_600)
 protocols = dict(
     d2l=dict(nets='mlp', batch_size=256, steps=20_000, lr_G=2e-4, lr_D=2e-4, betas=(0., .99), gamma=1., gp=.1, n_eval=10_000),
     pacgan=dict(nets='maxout', batch_size=100, steps=400_000, lr_G=1e-4, lr_D=1e-4, betas=(.8, .999), gamma=1., gp=.1, n_eval=2500),
@@ -106,8 +108,8 @@ protocols = dict(
 
 _points = [('as published', {}), ('data of unit spread', dict(unit=True)), ('γ 0.1', dict(gamma=.1)),
            ('learning rate 1e-3, falling as a cosine', dict(lr_G=1e-3, lr_D=1e-3, lr_to=.02)), ('γ falling to 5 %', dict(gamma_to=.05)), ('γ 0.02, falling to 5 %', dict(gamma=.02))]
-_tiny = [('as published', {}), ('no batch norm in D', dict(norm_D=False)), ('Adam without momentum', dict(betas=(0., .99))),
-         ('learning rate 1e-3, falling as a cosine', dict(lr_G=1e-3, lr_D=1e-3, lr_to=.02)), ('γ 1 falling to 0.1', dict(gamma_to=.1))]
+_tiny = [('as published', {}), ("no batch norm in D, He's first weights", dict(norm_D=False, he=True)), ('Adam without momentum', dict(betas=(0., .99))),
+         ('learning rates 2e-4 and, for D, 2e-3', dict(lr_G=2e-4, lr_D=2e-3)), ('γ 0.1', dict(gamma=.1)), ('γ and learning rates falling to 5 %', dict(gamma_to=.05, lr_to=.05))]
 rungs = dict(d2l=_points, pacgan=_points, unrolled4=_tiny, unrolled2=_tiny)
 
 games = dict(
@@ -128,7 +130,7 @@ def networks(s, shape):
     n_in, std, pack = (shape[0]*s['pack'], *shape[1:]), s['std'], s['pack']
     if s['nets'] == 'mlp': G, D = MLPGenerator(64, shape, 256, 2), (StdMLP if std else MLPDiscriminator)(n_in, 256, 2)
     elif s['nets'] == 'maxout': G, D = PacGenerator(), PacDiscriminator(n_in[0])
-    else: G, D = TinyGenerator(), TinyDiscriminator(n_in[0], s['width_D'], s['norm_D'], std)
+    else: G, D = TinyGenerator(), TinyDiscriminator(n_in[0], s['width_D'], s['norm_D'], std, s['he'])
     return G, Packed(D, pack, shape) if pack > 1 else D
 
 def trainer(s, data, seed):

@@ -88,20 +88,20 @@ def endless(loader):
     while True: yield from loader
 
 def sides(task, width, batch, penalty, device, folder):
-    "name -> a function that makes one step; auto only where it is not float32"
+    "name -> a function that makes what makes a step, or None where auto is float32"
     def reference():
         G, D, loss, _, plain = pair(task, width)
         ref = Reference(G, D, loss, plain if penalty else None, device)
         batches = endless(DataLoader(Pictures(folder, D.shape[1]), batch, shuffle=True, num_workers=2, drop_last=True, pin_memory=device.type == 'cuda', persistent_workers=True))
         return lambda: ref.step(next(batches))
-    def trainer(precision):
+    def trainer(precision, engine):
         G, D, loss, pen, _ = pair(task, width)
-        t = Trainer(G, D, digits(D.shape[1], channels=3), loss=loss, penalties=[pen]*penalty, batch_size=batch, ema=0, device=device, precision=precision)
+        t = Trainer(G, D, digits(D.shape[1], channels=3), loss=loss, penalties=[pen]*penalty, batch_size=batch, ema=0, device=device, precision=precision, engine=engine)
         if precision == 'auto' and t.dtype is None: return None
         t.total_steps = 1_000_000
         return t.step
-    made = dict(reference=reference, fp32=partial(trainer, 'fp32'), auto=partial(trainer, 'auto'))
-    return made
+    engines = dict(eager='', compile='_compile') | (dict(graph='_graph') if device.type == 'cuda' else {})
+    return dict(reference=reference) | {p + name: partial(trainer, p, e) for p in ('fp32', 'auto') for e, name in engines.items()}
 
 # ---- measuring
 
@@ -161,7 +161,7 @@ def measure(task, width, batch, penalty, device, steps, rounds, rates, with_memo
         write_pictures(folder, int(task.split('_')[1]))
         made = sides(task, width, batch, penalty, device, folder)
         ready = {k: s for k, f in made.items() if (s := f())}
-        for s in ready.values(): seconds(s, 2, device)                # workers, buffers, the choice of kernels
+        for s in ready.values(): seconds(s, 4, device)                # workers, buffers, the choice of kernels, programs, recordings
         with Flops() as flops: ready['fp32']()
         times = {k: [] for k in ready}
         for _ in range(rounds):
@@ -169,25 +169,25 @@ def measure(task, width, batch, penalty, device, steps, rounds, rates, with_memo
         row = dict(task=task, width=width, batch=batch, penalty=bool(penalty), gflop=round(flops.total/1e9, 2))
         for k in ready:
             ratios = sorted(a/b for a, b in zip(times['reference'], times[k]))
-            best = rates['bf16' if k == 'auto' else 'fp32']
+            best = rates['bf16' if k.startswith('auto') else 'fp32']
             row[k] = dict(ms=round(1e3*statistics.median(times[k]), 2), speedup=round(statistics.median(ratios), 3), worst=round(ratios[0], 3), best=round(ratios[-1], 3),
                           share=round(flops.total/statistics.median(times[k])/best, 3))
-            if with_memory and (m := alone(task, width, batch, penalty, str(device), folder, k)) is not None: row[k]['megabytes'] = round(m/1e6, 1)
+            if with_memory and (device.type == 'cuda' or 'compile' not in k) and (m := alone(task, width, batch, penalty, str(device), folder, k)) is not None: row[k]['megabytes'] = round(m/1e6, 1)
         return row
 
 def table(found):
     "As Markdown, the machine below"
     lines = ['| networks | batch | penalty | side | times as fast | from - to | ms per step | of the matrix rate | peak MB |', '|' + ' --- |'*9]
     for r in found['rows']:
-        for k in ('reference', 'fp32', 'auto'):
-            if k not in r: continue
-            v = r[k]
+        for k, v in r.items():
+            if not isinstance(v, dict): continue
             lines.append(f"| {r['task']}, width {r['width']} | {r['batch']} | {'yes' if r['penalty'] else 'no'} | {k} | {v['speedup']:.2f} | {v['worst']:.2f} - {v['best']:.2f} | "
                          f"{v['ms']:.1f} | {v['share']:.0%} | {v.get('megabytes', '')} |")
     m = found['machine']
     notes = [f"{m['name']}, {m['cores']} cores, {m['threads']} torch threads, torch {m['torch']}; a matrix product runs at {m['fp32']} GFLOP/s in float32 and {m['bf16']} in bfloat16; {found['date']}.",
              'Times as fast: the median over turns of reference / side; the range is over turns.']
     if found['processor_time']: notes.append('Measured on a machine that had other work: times are processor time of the training process, in which decoding by the workers of the reference is not counted.')
+    notes.append('`_compile`: with engine=\'compile\'; the writing of the program is not counted.')
     if not any('auto' in r for r in found['rows']): notes.append('`auto` is float32 here: this machine does not multiply bfloat16.')
     return '\n'.join([*lines, '', *notes]) + '\n'
 

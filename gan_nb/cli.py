@@ -124,7 +124,7 @@ def _changed(r, changes):
         r = r.change(name, _value(value))
     return r
 
-def _new_trainer(source, recipe, set, size, channels, batch_size, root, seed, device, precision, on_error):
+def _new_trainer(source, recipe, set, size, channels, batch_size, root, seed, device, precision, engine, on_error):
     "Data and recipe, as a trainer and the recipe it was made from"
     with _arguments():
         size = _parse_size(size or (16 if source == 'digits' else 32))
@@ -132,9 +132,9 @@ def _new_trainer(source, recipe, set, size, channels, batch_size, root, seed, de
         data = load_data(source, size=size, channels=channels, root=root, on_error=on_error)
         r = _changed(get_recipe(recipe) if recipe else default_recipe(data.shape), set)
         if batch_size is not None: r = replace(r, batch_size=batch_size)
-        return r.trainer(data, seed=seed, device=device, precision=precision), r
+        return r.trainer(data, seed=seed, device=device, precision=precision, engine=engine), r
 
-def _old_trainer(run, step, device, source, root):
+def _old_trainer(run, step, device, source, root, engine='auto'):
     "The trainer of a run folder, with the data that its config.json names, or that lie elsewhere now"
     given = {k: v for k, v in dict(source=source, root=root).items() if v}
     config = read_config(run)['data'] | given
@@ -142,7 +142,7 @@ def _old_trainer(run, step, device, source, root):
     shape = load_run(run, step=step, device=device).G.shape       # whole, and no larger than it looks, before its data is read
     if config.get('size') and [config.get('channels'), *_pair(config['size'])] != list(shape):
         raise CheckpointError(f'{run}: its data, {config.get("channels")} x {config["size"]}, does not fit its generator, {shape}')
-    with _arguments(): return load_run(run, step=step, device=device, data=_load_again(run, config))
+    with _arguments(): return load_run(run, step=step, device=device, data=_load_again(run, config), engine=engine)
 
 def _load_again(run, config):
     "The data that config.json describes, if it describes any"
@@ -220,6 +220,7 @@ def gan_train(
     seed: int = None, # the same seed on the same machine gives the same run, on a CPU to the bit (default: 0)
     device: str = None, # cuda, mps or cpu (default: the fastest there is)
     precision: str = None, # fp32, bf16, fp16, or auto: bf16 where the hardware has it, fp16 on GPUs of the generation before (default: auto)
+    engine: str = 'auto', # eager, compile: the step as one program, which takes the first minute to write, or graph: on a GPU, the step as one recording; auto: eager
     on_nan: str = 'stop', # when a loss is not finite: stop, or rollback to the last checkpoint and halve the learning rate, at most three times
     sample_every: int = 250, # steps between two pictures in samples/
     save_every: int = 500, # steps between two checkpoints
@@ -229,15 +230,16 @@ def gan_train(
     with _one_line(gan_train):
         if min(o for o in (steps, batch_size, sample_every, save_every, score_every, 1) if o is not None) < 1:
             raise _BadArgument('steps, batch size and intervals must be at least 1')
+        if engine not in ('auto', 'eager', 'compile', 'graph'): raise _BadArgument(f'--engine {engine}: auto, eager, compile or graph')
         if on_nan not in ('stop', 'rollback'): raise _BadArgument(f'--on-nan {on_nan}: stop or rollback')
         if step and not resume: raise _BadArgument('--step goes with --resume')
         every = dict(sample=sample_every, save=save_every, score=score_every)
         settings = dict(recipe=Recipe, set=set, size=size, channels=channels, batch_size=batch_size, on_error=on_error, seed=seed, precision=precision)
-        if resume: return _resume(resume, step, steps, settings | dict(out=Out), device, source, root, every, on_nan)
+        if resume: return _resume(resume, step, steps, settings | dict(out=Out), device, engine, source, root, every, on_nan)
         defaults = dict(on_error='raise', seed=0, precision='auto')
         settings = {k: defaults.get(k) if v is None else v for k, v in settings.items()}
         if Out and Out.exists(): _run_folder(Out, source, None)     # better refused before the images are read
-        trainer, r = _new_trainer(source or 'digits', root=root, device=device, **settings)
+        trainer, r = _new_trainer(source or 'digits', root=root, device=device, engine=engine, **settings)
         existed = bool(Out and Out.exists())
         out = _run_folder(Out, source or 'digits', r.name)
         with _no_remains(out, existed):
@@ -245,11 +247,11 @@ def gan_train(
             _run(trainer, out, steps or r.steps, dict(recipe=asdict(r)), every, on_nan)
 
 # %% ../nbs/11_cli.ipynb #ec5be20a
-def _resume(run, step, steps, settings, device, source, root, every, on_nan):
+def _resume(run, step, steps, settings, device, engine, source, root, every, on_nan):
     "Go on with a run; what belongs to its settings cannot be changed"
     given = [f'--{k.replace("_", "-")}' for k, v in settings.items() if v is not None]
     if given: raise _BadArgument(f'{", ".join(given)}: cannot be changed with --resume, the settings of {run} stay')
-    t = _old_trainer(run, _parse_step(step), device, source, root)
+    t = _old_trainer(run, _parse_step(step), device, source, root, engine=engine)
     steps = steps or t.total_steps
     if steps <= t.steps_done: raise _BadArgument(f'{run}: is at step {t.steps_done} already; give a larger --steps')
     _announce(t, run)

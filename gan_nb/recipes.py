@@ -116,14 +116,15 @@ def trainer(self: Recipe,
     data, # a data set; it decides the networks' shapes
     seed: int = 0, # of the initial weights, the batches and the latents
     device = None, # default: `default_device()`
-    precision: str = 'auto' # 'fp32', 'bf16', 'fp16' or 'auto'
+    precision: str = 'auto', # 'fp32', 'bf16', 'fp16' or 'auto'
+    engine: str = 'auto' # 'eager', 'compile', 'graph' or 'auto'
 ) -> Trainer: # ready to `fit`
     "Set up a run of this recipe on a data set"
     seed_everything(seed)
     G, D = _networks_for(self, data)
     same = {k: getattr(self, k) for k in ('loss', 'opt_G', 'opt_D', 'n_critic', 'clip', 'ema', 'augment', 'aux', 'unroll', 'schedules', 'batch_size')}
     if len(data.shape) == 1: same |= dict(augment={}, schedules={k: v for k, v in self.schedules.items() if k != 'augment'})      # points have no colours
-    return assemble(dict(generator=G, discriminator=D, penalties=list(self.penalties), **same), data, device=device, precision=precision, seed=seed)
+    return assemble(dict(generator=G, discriminator=D, penalties=list(self.penalties), **same), data, device=device, precision=precision, engine=engine, seed=seed)
 
 # %% ../nbs/10_recipes.ipynb #226c9725
 def _adam(lr, *betas): return dict(name='Adam', lr=lr, betas=betas)

@@ -140,7 +140,7 @@ class Trainer:
         schedules: dict|None = None, # 'lr', 'penalty', 'ema', 'beta2', 'augment' -> factor as a function of progress in [0, 1]
         device = None, # default: `default_device()`
         precision: str = 'auto', # 'fp32', 'bf16', 'fp16', or 'auto': for images, bf16 where the hardware has it and fp16 on GPUs of the generation before
-        engine: str = 'auto', # 'eager': one operation after the other; 'graph': on a GPU, a step as one CUDA graph; 'auto': eager
+        engine: str = 'auto', # 'eager': one operation after the other; 'compile': what each player plays as one compiled graph; 'graph': on a GPU, a step as one CUDA graph; 'auto': eager
         seed: int = 0 # of the batches, the latents and the penalties' points
     ):
         self.device = _usable(device)
@@ -160,12 +160,12 @@ class Trainer:
         self.data, self.loss, self.penalties, self.schedules = data, loss, list(penalties), dict(schedules or {})
         self.batch_size, self.n_critic, self.clip, self.ema, self.precision, self.seed = batch_size, n_critic, clip, ema, precision, seed
         self.aux, self.unroll = None if aux is None else tuple(aux), unroll
-        if engine not in ('auto', 'eager', 'graph'): raise ValueError(f"engine must be 'auto', 'eager' or 'graph', got {engine!r}")
+        if engine not in ('auto', 'eager', 'compile', 'graph'): raise ValueError(f"engine must be 'auto', 'eager', 'compile' or 'graph', got {engine!r}")
         self.engine = 'eager' if engine == 'auto' else engine
         self.opt_factories = tuple(o or partial(torch.optim.Adam, lr=2e-4, betas=(.5, .99)) for o in (opt_G, opt_D))
         self._setup()
         self._check_options()
-        if self.engine == 'graph' and (why := self._why_eager()): self._give_up(why)
+        if self.engine != 'eager' and (why := self._why_eager()): self._give_up(why)
 
 # %% ../nbs/06_training.ipynb #f869f5a4
 @patch
@@ -173,7 +173,7 @@ def _setup(self: Trainer):
     "What follows from the arguments: optimizers, generators, counters, the averaged generator"
     on_device = self.engine == 'graph' and self.device.type == 'cuda'
     self.opt_G, self.opt_D = (_optimizer(f, n, on_device) for f, n in zip(self.opt_factories, (self.G, self.D)))
-    self._graphs, self._dials = {}, None
+    self._graphs, self._compiled, self._dials = {}, {}, None
     self.scaler_G, self.scaler_D = (torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16) for _ in range(2))
     self.generator = torch.Generator(self.device).manual_seed(self.seed)
     self.batches = self.data.batches(self.batch_size, seed=self.seed, device=self.device)
@@ -231,9 +231,11 @@ def _dial(self: Trainer, name):
 def _autocast(self: Trainer): return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
 
 @patch
-def _fakes(self: Trainer, n, y=None):
-    z = latents(n, self.G.latent_dim, generator=self.generator)       # (B, latent_dim)
-    return _call(self.G, z, y)                                        # (B, ...)
+def _latents(self: Trainer, n): return latents(n, self.G.latent_dim, generator=self.generator)       # (B, latent_dim)
+
+@patch
+def _fakes(self: Trainer, z, y=None):
+    with self._autocast(), torch.no_grad(): return _call(self.G, z, y).float()                        # (B, ...)
 
 @patch
 def _look(self: Trainer, x, y=None, weights=None):
@@ -273,43 +275,69 @@ def d_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detach
     "One update of the discriminator; the generator stays as it is"
     real, y = next(self.batches)                                      # (B, C, H, W)
     if 'augment' in self.schedules and not self._dials: self.augment.scale(self.factor('augment'))
-    with self._autocast(), torch.no_grad(), self.G_still: fake = self._fakes(len(real), y).float()
-    due = [(n, p) for n, p in zip(self.penalty_names, self.penalties) if self.d_updates % p.every == 0]
-    x = dict(real=real, fake=fake)
+    with self.G_still: fake = self._fast('fakes', self._fakes)(self._latents(len(real)), y)
+    due = tuple((n, p) for n, p in zip(self.penalty_names, self.penalties) if self.d_updates % p.every == 0)
+    x = dict(real=real, fake=fake) | {n: p.points(real, fake, self.generator) for n, p in due if p.at not in ('real', 'fake')}
     for _, p in due:
         if p.at in x and p.estimator == 'exact': x[p.at].requires_grad_()
-    with self._autocast():
-        said = {k: self._look(v, y) for k, v in x.items()}
-        logits = {k: l for k, (l, _) in said.items()}                 # two times (B,)
-        terms = dict(d_loss=self.loss.d(logits['real'], logits['fake']))
-        if self.aux: terms['d_aux'] = self.aux[0]*cross_entropy(said['real'][1].float(), y)
-        for n, p in due:
-            if p.at in x: terms[n] = p.value(logits[p.at], x[p.at], partial(self._judge, y=y), self.generator, self._slope_scale())
-            else: terms[n] = p(self._judge, real, fake, y, self.generator, self._slope_scale())
-    self._update(self.opt_D, terms['d_loss'] + terms.get('d_aux', 0.) + self._dial('penalty')*sum(terms[n] for n, _ in due))
+    terms, logits = self._play(self.opt_D, due, partial(self._d_game, due), x, y, self._dial('penalty'))
     if self.clip: clip_weights(self.D, self.clip)
     self.d_updates += 1
     if hasattr(self.augment, 'update'): self.augment.update(logits['real'] - logits['fake'] if self.loss.relativistic else logits['real'])
-    means = {f'{k}_logits': v.detach().float().mean() for k, v in logits.items()}
-    return {k: v.detach() for k, v in terms.items()} | means
+    return terms | {f'{k}_logits': logits[k].float().mean() for k in ('real', 'fake')}
+
+@patch
+def _d_game(self: Trainer, due, x, y, weight):
+    "What D has to pay where it looks: `x` has the real and the fake images, and the points of those penalties that have their own"
+    said = {k: self._look(v, y) for k, v in x.items()}
+    logits = {k: l for k, (l, _) in said.items()}                     # each (B,)
+    terms = dict(d_loss=self.loss.d(logits['real'], logits['fake']))
+    if self.aux: terms['d_aux'] = self.aux[0]*cross_entropy(said['real'][1].float(), y)
+    paid = sum(terms.values())
+    for n, p in due:
+        at = p.at if p.at in x else n
+        terms[n] = p.value(logits[at], x[at], partial(self._judge, y=y), self.generator, self._slope_scale())
+    return paid + weight*sum(terms[n] for n, _ in due), terms, logits
 
 # %% ../nbs/06_training.ipynb #6644a06d
 @patch
-def _update(self: Trainer, opt, loss):
-    "Descend: gradients of `loss`, then one move at the scheduled learning rate"
+def _fast(self: Trainer, kind, f):
+    "`f`, or with `engine='compile'` the program for functions of this `kind`"
+    if self.engine != 'compile': return f
+    def run(*args):
+        program = self._compiled.setdefault(kind, torch.compile(f, fullgraph=True, dynamic=False))
+        try:
+            with torch._dynamo.config.patch(trace_autograd_ops=True): return program(*[torch.tensor(a) if isinstance(a, float) else a for a in args])
+        except RuntimeError as e:
+            self._give_up(f'this step cannot be compiled ({str(e).splitlines()[0]})')
+            return f(*args)
+    return run
+
+@patch
+def _play(self: Trainer, opt, kind, game, *args):
+    "One move of `opt` down the slope of what `game(*args)` costs, at the scheduled learning rate; what the game tells beside the cost. Games of one `kind` are one program"
+    weights = [p for g in opt.param_groups for p in g['params']]
+    scaler, scaled = self.scaler_D if opt is self.opt_D else self.scaler_G, self.dtype == torch.float16
+    def slopes(*args):
+        with self._autocast(): cost, *told = game(*args)
+        return torch.autograd.grad(scaler.scale(cost) if scaled else cost, weights, allow_unused=True), [{k: v.detach() for k, v in d.items()} for d in told]
+    grads, told = self._fast((opt is self.opt_D, kind), slopes)(*args)
+    for p, g in zip(weights, grads): p.grad = _laid_out(g, p)
     for g in opt.param_groups:
         g['lr'] = g['initial_lr']*self._dial('lr')
         if 'beta2' in self.schedules: g['betas'] = g['betas'][0], g['initial_beta2']*self.factor('beta2')
-    opt.zero_grad(set_to_none=True)
-    scaler = self.scaler_D if opt is self.opt_D else self.scaler_G
-    scaler.scale(loss).backward(inputs=[p for g in opt.param_groups for p in g['params']])
     scaler.step(opt)
     scaler.update()
+    return told
+
+def _laid_out(grad, weight):
+    "`grad` with the elements in the order in memory that those of `weight` have: fused optimizers walk through both"
+    return grad if grad is None or grad.stride() == weight.stride() else torch.empty_like(weight).copy_(grad)
 
 @patch
 def _slope_scale(self: Trainer):
     "What a penalty multiplies logits by; None unless in float16"
-    return self.scaler_D.scale(torch.ones((), device=self.device)).sqrt().clamp(max=2.**8) if self.scaler_D.is_enabled() else None
+    return self.scaler_D.scale(torch.ones((), device=self.device)).sqrt().clamp(max=2.**8) if self.dtype == torch.float16 else None
 
 # %% ../nbs/06_training.ipynb #fec49c9e
 def _virtual(w, grad, moments, group):
@@ -339,19 +367,23 @@ def _ahead(self: Trainer, real, fake, y):
 @patch
 def g_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detached
     "One update of the generator and of its moving average; the discriminator stays as it is"
-    real, y, real_logits, weights = None, None, None, None
-    with self._autocast(), self.D_still:
-        if self.loss.relativistic or self.unroll or getattr(self.G, 'n_classes', 0): real, y = next(self.batches)
-        fake = self._fakes(self.batch_size, y)                        # (B, C, H, W)
-        if self.unroll: weights = self._ahead(real, fake, y)
-        if self.loss.relativistic:
-            with torch.set_grad_enabled(self.unroll > 0): real_logits = self._judge(real, y, weights)
-        fake_logits, guess = self._look(fake, y, weights)             # (B,), and (B, n_classes) or None
-        terms = dict(g_loss=self.loss.g(fake_logits, real_logits))
-        if self.aux: terms['g_aux'] = self.aux[1]*cross_entropy(guess.float(), y)
-    self._update(self.opt_G, sum(terms.values()))
+    real, y = next(self.batches) if self.loss.relativistic or self.unroll or getattr(self.G, 'n_classes', 0) else (None, None)
+    with self.D_still: terms, = self._play(self.opt_G, (), self._g_game, self._latents(self.batch_size), real, y)
     if self.G_ema is not None: self._average()
-    return {k: v.detach() for k, v in terms.items()}
+    return terms
+
+@patch
+def _g_game(self: Trainer, z, real, y):
+    "What G has to pay for its images of `z`"
+    fake = _call(self.G, z, y)                                        # (B, C, H, W)
+    weights = self._ahead(real, fake, y) if self.unroll else None
+    real_logits = None
+    if self.loss.relativistic:
+        with torch.set_grad_enabled(self.unroll > 0): real_logits = self._judge(real, y, weights)
+    fake_logits, guess = self._look(fake, y, weights)                 # (B,), and (B, n_classes) or None
+    terms = dict(g_loss=self.loss.g(fake_logits, real_logits))
+    if self.aux: terms['g_aux'] = self.aux[1]*cross_entropy(guess.float(), y)
+    return sum(terms.values()), terms
 
 # %% ../nbs/06_training.ipynb #353a7b35
 @patch
@@ -367,6 +399,25 @@ def _step(self: Trainer):
     self.steps_done += 1
     return terms
 
+# %% ../nbs/06_training.ipynb #552c86f7
+@patch
+def _why_not_compiled(self: Trainer):
+    "What keeps the games of this trainer from being compiled; None if nothing does"
+    if not hasattr(torch._dynamo.config, 'trace_autograd_ops'): return f'PyTorch {torch.__version__} does not compile derivatives; 2.15 does'
+    if self.dtype == torch.float16: return "the loss scaler of fp16 changes its number from step to step; use precision='fp32' or 'bf16'"
+    if self.unroll: return 'unroll plays inside the game'
+    if self.augment is not None or any(p.estimator != 'exact' for p in self.penalties): return 'augment and finite differences draw random numbers inside the game'
+
+@patch
+def _why_eager(self: Trainer): return self._why_not_recorded() if self.engine == 'graph' else self._why_not_compiled()
+
+@patch
+def _give_up(self: Trainer, why, state=None):
+    "Go on step by step, and say so; `state` is that of the random numbers, whose generator may be stuck in a recording"
+    warnings.warn(f"engine={self.engine!r}: {why}; going on with engine='eager'", stacklevel=4)
+    self.engine, self._graphs, self._compiled = 'eager', {}, {}
+    if state is not None: self.generator = torch.Generator(self.device); self.generator.set_state(state)
+
 # %% ../nbs/06_training.ipynb #90ad7461
 class _Replay:
     "What `f` asks of the GPU, recorded as a CUDA graph: each call does it again and returns the same tensors, overwritten"
@@ -380,20 +431,13 @@ class _Replay:
 
 # %% ../nbs/06_training.ipynb #d950d158
 @patch
-def _why_eager(self: Trainer):
+def _why_not_recorded(self: Trainer):
     "What keeps the steps of this trainer from being recorded; None if nothing does"
     if self.device.type != 'cuda': return f'needs a CUDA device, this is {self.device}'
     if self.dtype == torch.float16: return "the loss scaler of fp16 decides in Python; use precision='fp32' or 'bf16'"
     if self.unroll or 'beta2' in self.schedules: return 'unroll and a schedule of beta2 put numbers into a step that change'
     strangers = [type(o).__name__ for o in (self.opt_G, self.opt_D) if not (isinstance(o, torch.optim.SGD) or o.defaults.get('capturable'))]
     return f'{strangers[0]} counts its steps in Python; Adam, AdamW, RMSprop and SGD do not' if strangers else None
-
-@patch
-def _give_up(self: Trainer, why, state=None):
-    "Go on without graphs, and say so; `state` is that of the random numbers, whose generator may be stuck in a recording"
-    warnings.warn(f"engine='graph': {why}; going on with engine='eager'", stacklevel=4)
-    self.engine, self._graphs = 'eager', {}
-    if state is not None: self.generator = torch.Generator(self.device); self.generator.set_state(state)
 
 # %% ../nbs/06_training.ipynb #b821fb53
 @patch
