@@ -98,19 +98,41 @@ class TinyDiscriminator(nn.Module):
             if isinstance(m, (nn.Conv2d, nn.Linear)): nn.init.kaiming_normal_(m.weight, a=.3); nn.init.zeros_(m.bias)
     def forward(self, x): return self.net(x).squeeze(1)
 
+class WideGenerator(nn.Module):
+    "The DCGAN of VEEGAN and PacGAN for Stacked MNIST (Srivastava et al. 2017, Lin et al. 2018). Differs: latents from a normal distribution, images in [-1, 1]"
+    latent_dim, n_classes, shape = 100, 0, (3, 28, 28)
+    def __init__(self):
+        super().__init__()
+        def up(i, o, extra): return [nn.ConvTranspose2d(i, o, 5, 2, 2, output_padding=extra, bias=False), nn.BatchNorm2d(o), nn.ReLU()]
+        project = [nn.Linear(100, 512*2*2, bias=False), nn.Unflatten(1, (512, 2, 2)), nn.BatchNorm2d(512), nn.ReLU()]
+        self.net = init_dcgan(nn.Sequential(*project, *up(512, 256, 1), *up(256, 128, 0), *up(128, 64, 1), nn.ConvTranspose2d(64, 3, 5, 2, 2, output_padding=1), nn.Tanh()))
+    def forward(self, z): return self.net(z)
+
+class WideDiscriminator(nn.Module):
+    "Its discriminator"
+    def __init__(self, channels, norm, std):
+        super().__init__()
+        def down(i, o, norm): return [nn.Conv2d(i, o, 5, 2, 2), nn.BatchNorm2d(o) if norm else nn.Identity(), nn.LeakyReLU(.2)]
+        layers = [l for i, o in zip((channels, 64, 128, 256), (64, 128, 256, 512)) for l in down(i, o, norm and i != channels)]
+        self.net = init_dcgan(nn.Sequential(*layers, *[MinibatchStd()]*std, nn.Flatten(), nn.Linear((512 + std)*2*2, 1)))
+    def forward(self, x): return self.net(x).squeeze(1)
+
 # ---- protocols, what we change in them rung by rung, and games
 
 _unrolled = dict(nets='tiny', batch_size=128, steps=500_000, lr_G=1e-4, lr_D=2e-4, betas=(.5, .99), gamma=1., gp=10., norm_D=True, he=False, n_eval=25_600)
 protocols = dict(
     d2l=dict(nets='mlp', batch_size=256, steps=20_000, lr_G=2e-4, lr_D=2e-4, betas=(0., .99), gamma=1., gp=.1, n_eval=10_000),
     pacgan=dict(nets='maxout', batch_size=100, steps=400_000, lr_G=1e-4, lr_D=1e-4, betas=(.8, .999), gamma=1., gp=.1, n_eval=2500),
-    unrolled4=dict(_unrolled, width_D=2), unrolled2=dict(_unrolled, width_D=4))      # D = 1/4 G and D = 1/2 G
+    unrolled4=dict(_unrolled, width_D=2), unrolled2=dict(_unrolled, width_D=4),      # D = 1/4 G and D = 1/2 G
+    veegan=dict(nets='wide', batch_size=64, steps=100_000, lr_G=2e-4, lr_D=2e-4, betas=(.5, .999), gamma=1., gp=10., norm_D=True, n_eval=26_000))      # for a GPU; G moves once in a step, not twice
 
 _points = [('as published', {}), ('data of unit spread', dict(unit=True)), ('γ 0.1', dict(gamma=.1)),
            ('learning rate 1e-3, falling as a cosine', dict(lr_G=1e-3, lr_D=1e-3, lr_to=.02)), ('γ falling to 5 %', dict(gamma_to=.05)), ('γ 0.02, falling to 5 %', dict(gamma=.02))]
 _tiny = [('as published', {}), ("no batch norm in D, He's first weights", dict(norm_D=False, he=True)), ('Adam without momentum', dict(betas=(0., .99))),
          ('D ten times as fast: 2e-3', dict(lr_D=2e-3)), ('γ 0.1', dict(gamma=.1)), ('γ falling to 5 %', dict(gamma_to=.05))]
-rungs = dict(d2l=_points, pacgan=_points, unrolled4=_tiny, unrolled2=_tiny)
+_wide = [('as published', {}), ('no batch norm in D', dict(norm_D=False)), ('Adam without momentum', dict(betas=(0., .99))), ('γ 1 falling to 5 %', dict(gamma_to=.05))]
+rungs = dict(d2l=_points, pacgan=_points, unrolled4=_tiny, unrolled2=_tiny, veegan=_wide)
+tasks = dict(ring=['d2l', 'pacgan'], grid=['d2l', 'pacgan'], stacked_mnist=['unrolled4', 'unrolled2', 'veegan'])      # the first is the default
 
 games = dict(
     ns=dict(loss='nonsaturating'), ns_r1_r2=dict(loss='nonsaturating', penalties='r1_r2'),
@@ -130,6 +152,7 @@ def networks(s, shape):
     n_in, std, pack = (shape[0]*s['pack'], *shape[1:]), s['std'], s['pack']
     if s['nets'] == 'mlp': G, D = MLPGenerator(64, shape, 256, 2), (StdMLP if std else MLPDiscriminator)(n_in, 256, 2)
     elif s['nets'] == 'maxout': G, D = PacGenerator(), PacDiscriminator(n_in[0])
+    elif s['nets'] == 'wide': G, D = WideGenerator(), WideDiscriminator(n_in[0], s['norm_D'], std)
     else: G, D = TinyGenerator(), TinyDiscriminator(n_in[0], s['width_D'], s['norm_D'], std, s['he'])
     return G, Packed(D, pack, shape) if pack > 1 else D
 
@@ -224,7 +247,7 @@ def table(folder):
 @call_parse
 def main(
     task: str, # ring, grid or stacked_mnist
-    protocol: str = None, # d2l or pacgan for points, unrolled4 or unrolled2 for Stacked MNIST (default: the first)
+    protocol: str = None, # d2l or pacgan for points, unrolled4, unrolled2 or veegan for Stacked MNIST (default: the first)
     recipe: str = 'rpgan_r1_r2', # a name in `games`
     rung: int = 0, # how many of our changes to the protocol: 0 is the protocol itself
     seeds: str = '0', # separated by commas
@@ -235,11 +258,12 @@ def main(
     root: Path = None # where torchvision's MNIST lies
 ):
     "Train, score and tabulate; what is finished is not run again."
-    stacked = task == 'stacked_mnist'
-    of_task = [p for p in protocols if (p[:8] == 'unrolled') == stacked]
-    protocol = protocol or of_task[0]
-    for what, name, known in (('task', task, ['ring', 'grid', 'stacked_mnist']), ('--protocol', protocol, of_task), ('--recipe', recipe, games)):
+    def choose(what, name, known):
         if name not in known: raise SystemExit(f'modes.py: {what} {name}: choose one of {", ".join(known)}')
+        return name
+    stacked = choose('task', task, tasks) == 'stacked_mnist'
+    protocol = choose('--protocol', protocol or tasks[task][0], tasks[task])
+    if choose('--recipe', recipe, games) and rung not in range(len(rungs[protocol])): raise SystemExit(f'modes.py: --rung {rung}: {protocol} has 0 to {len(rungs[protocol]) - 1}')
     s = settings(protocol, recipe, rung, steps)
     data = StackedDigits(load_data('mnist', size=28, root=root)) if stacked else points(task, protocol, s['unit'])
     classifier = digit_classifier(root, out/'classifier') if stacked else None

@@ -40,8 +40,8 @@ def test_stacked_scores():
 @pytest.mark.parametrize('recipe', [g for g in games if g != 'real'])
 @pytest.mark.parametrize('protocol', protocols)
 def test_every_game_plays_in_every_protocol(protocol, recipe):
-    s = settings(protocol, recipe, 4, 2) | dict(batch_size=8)
+    s = settings(protocol, recipe, len(rungs[protocol]) - 1, 2) | dict(batch_size=8)
     digits = StackedDigits(ImageData(torch.randint(256, (50, 1, 28, 28), dtype=torch.uint8)))
-    t = trainer(s, digits if s['nets'] == 'tiny' else points('ring', protocol, s['unit']), 0)
+    t = trainer(s, digits if protocol in tasks['stacked_mnist'] else points('ring', protocol, s['unit']), 0)
     t.fit(1)
     assert t.sample(4, seed=0).shape == (4, *t.data.shape)
