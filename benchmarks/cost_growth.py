@@ -5,7 +5,7 @@
     python benchmarks/cost_growth.py --out benchmarks/results/cost_growth
 
 A DCGAN on the digits with R1. One of the three changes at a time, from 64 images of 32 pixels at width 32. Each measurement is a process of its own, for peak memory
-is known only of a whole process; all are made in turn, several times, and the median is kept. Numbers go to OUT.json, the picture to OUT.png.
+is known only of a whole process; all are made in turn, several times, and the median is kept. Then one long run, whose steps and memory should not grow. Numbers go to OUT.json, the picture to OUT.png.
 """
 import json, os, platform, statistics, time
 from multiprocessing import get_context
@@ -40,10 +40,28 @@ def point(at, device, precision, steps, queue):
         times.append(time.perf_counter() - start)
     queue.put((1e3*statistics.median(times[2:])/at['batch'], (peak(device) - before)/1e6))
 
-def alone(*args):
-    "`point` in a fresh process"
+def resident():
+    "Bytes of memory that this process holds now"
+    return int(Path('/proc/self/statm').read_text().split()[1])*os.sysconf('SC_PAGE_SIZE')
+
+def long_run(steps, device, precision, queue):
+    "Milliseconds per step, the median of each twentieth of a run, and resident megabytes after 500 steps and at the end; a log, samples and an average are kept as in any run"
+    seed_everything(0)
+    t = Trainer(DCGANGenerator(16, 1, width=8), DCGANDiscriminator(16, 1, width=8, norm=None), digits(16), loss=rpgan, penalties=[r1(1.)], batch_size=32, device=device, precision=precision)
+    times, memory = [], {}
+    class Watch(Callback):
+        def after_step(self, trainer):
+            times.append(time.perf_counter())
+            if trainer.steps_done in (500, steps): memory[trainer.steps_done] = resident()/1e6
+    t.fit(steps, cbs=[Watch(), Recorder()])
+    gaps = [1e3*(b - a) for a, b in zip(times, times[1:])]
+    n = steps//20
+    queue.put(dict(steps=steps, ms=[round(statistics.median(gaps[i*n:(i + 1)*n]), 3) for i in range(20)], megabytes={k: round(v, 1) for k, v in memory.items()}))
+
+def alone(f, *args):
+    "`f` in a fresh process"
     queue = get_context('spawn').Queue()
-    p = get_context('spawn').Process(target=point, args=(*args, queue))
+    p = get_context('spawn').Process(target=f, args=(*args, queue))
     p.start()
     found = queue.get()
     p.join()
@@ -81,14 +99,16 @@ def main(
     points = {tuple(d.items()) for k, values in todo.items() for v in values if (d := usual | {k: v})}
     times = {p: [] for p in points}
     for _ in range(rounds):
-        for p in sorted(points): times[p].append(alone(dict(p), str(device), precision, steps))
+        for p in sorted(points): times[p].append(alone(point, dict(p), str(device), precision, steps))
     def row(at):
         ms, mb = (statistics.median(v) for v in zip(*times[tuple(at.items())]))
         return at | dict(ms_per_image=round(ms, 4), megabytes=round(mb, 1))
     found = dict(axes={k: [row(usual | {k: v}) for v in values] for k, values in todo.items()}, precision=precision, steps=steps, rounds=rounds,
                  machine=f'{torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads, torch {torch.__version__}', date=time.strftime('%Y-%m-%d'))
+    if Path('/proc/self/statm').exists(): found['long'] = alone(long_run, 1000 if quick else 10_000, str(device), precision)
     for rows in found['axes'].values():
         for r in rows: print(json.dumps(r))
+    print(json.dumps(found.get('long')))
     if out:
         _write_atomic(Path(f'{out}.json'), (json.dumps(found, indent=1) + '\n').encode())
         draw(found, f'{out}.png')

@@ -152,6 +152,10 @@ def test_a_run_is_repeatable_and_resumes_to_the_bit(tmp_path):
     assert [p.name for p in a] == [p.name for p in b]
     for x, y in zip(a, b): assert x.read_bytes() == y.read_bytes(), x.name
 
+def test_an_engine_that_cannot_be_had_is_one_line(tmp_path):
+    r = run('gan_train', *SMALL, '--steps', 2, '--engine', 'graph', '--device', 'cpu', '--out', 'run', cwd=tmp_path)
+    assert r.returncode == 0 and r.stderr.count('warning: ') == 1 and "engine='graph': needs a CUDA device" in r.stderr, r.stderr
+
 def test_a_folder_of_odd_pictures(tmp_path):
     "Grey and colour, of several sizes, not square, with a broken one that is skipped by name"
     photos = tmp_path/'photos'
