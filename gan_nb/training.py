@@ -305,34 +305,44 @@ def _fast(self: Trainer, kind, f):
     "`f`, or with `engine='compile'` the program for functions of this `kind`"
     if self.engine != 'compile': return f
     def run(*args):
-        program = self._compiled.setdefault(kind, torch.compile(f, fullgraph=True, dynamic=False))
         try:
-            with torch._dynamo.config.patch(trace_autograd_ops=True): return program(*[torch.tensor(a) if isinstance(a, float) else a for a in args])
-        except RuntimeError as e:
-            self._give_up(f'this step cannot be compiled ({str(e).splitlines()[0]})')
+            if kind not in self._compiled: self._compiled[kind] = torch.compile(f, fullgraph=True, dynamic=False)
+            with torch._dynamo.config.patch(trace_autograd_ops=True, recompile_limit=256):             # one for each `kind`; 8 are allowed
+                return self._compiled[kind](*[torch.tensor(float(a)) if isinstance(a, Real) else a for a in args])
+        except torch.OutOfMemoryError: raise
+        except Exception as e:
+            self._give_up(f'this step cannot be compiled ({(str(e) or type(e).__name__).splitlines()[0]})')
             return f(*args)
     return run
 
 @patch
 def _play(self: Trainer, opt, kind, game, *args):
-    "One move of `opt` down the slope of what `game(*args)` costs, at the scheduled learning rate; what the game tells beside the cost. Games of one `kind` are one program"
-    weights = [p for g in opt.param_groups for p in g['params']]
-    scaler, scaled = self.scaler_D if opt is self.opt_D else self.scaler_G, self.dtype == torch.float16
+    "One move of `opt`, at the scheduled learning rate, down the slope of the cost, the first of what `game(*args)` returns; the others, dicts of tensors, are handed on. Games of one `kind` are one program"
+    weights = [p for g in opt.param_groups for p in g['params'] if p.requires_grad]                  # not those of the statue, should they share some
+    scaler = self.scaler_D if opt is self.opt_D else self.scaler_G
+    opt.zero_grad(set_to_none=True)
     def slopes(*args):
         with self._autocast(): cost, *told = game(*args)
-        return torch.autograd.grad(scaler.scale(cost) if scaled else cost, weights, allow_unused=True), [{k: v.detach() for k, v in d.items()} for d in told]
-    grads, told = self._fast((opt is self.opt_D, kind), slopes)(*args)
-    for p, g in zip(weights, grads): p.grad = _laid_out(g, p)
+        return torch.autograd.grad(cost, weights, allow_unused=True), *_detached(told)
+    if self.engine == 'compile':
+        grads, *told = self._fast((opt is self.opt_D, kind, *map(id, weights)), slopes)(*args)
+        _hand_over(weights, grads)
+    else:
+        with self._autocast(): cost, *told = game(*args)
+        scaler.scale(cost).backward(inputs=weights)
     for g in opt.param_groups:
         g['lr'] = g['initial_lr']*self._dial('lr')
         if 'beta2' in self.schedules: g['betas'] = g['betas'][0], g['initial_beta2']*self.factor('beta2')
     scaler.step(opt)
     scaler.update()
-    return told
+    return _detached(told)
 
-def _laid_out(grad, weight):
-    "`grad` with the elements in the order in memory that those of `weight` have: fused optimizers walk through both"
-    return grad if grad is None or grad.stride() == weight.stride() else torch.empty_like(weight).copy_(grad)
+def _detached(dicts): return [{k: v.detach() for k, v in d.items()} for d in dicts]
+
+def _hand_over(weights, grads):
+    "Let autograd put gradients where it puts its own: in the order in memory that the weight has, through which fused optimizers walk, and no two in one place"
+    used = [(w, g) for w, g in zip(weights, grads, strict=True) if g is not None]
+    if used: torch.autograd.backward(*map(list, zip(*used)))
 
 @patch
 def _slope_scale(self: Trainer):
@@ -399,14 +409,14 @@ def _step(self: Trainer):
     self.steps_done += 1
     return terms
 
-# %% ../nbs/06_training.ipynb #552c86f7
+# %% ../nbs/06_training.ipynb #f65843bb
 @patch
 def _why_not_compiled(self: Trainer):
     "What keeps the games of this trainer from being compiled; None if nothing does"
     if not hasattr(torch._dynamo.config, 'trace_autograd_ops'): return f'PyTorch {torch.__version__} does not compile derivatives; 2.15 does'
     if self.dtype == torch.float16: return "the loss scaler of fp16 changes its number from step to step; use precision='fp32' or 'bf16'"
-    if self.unroll: return 'unroll plays inside the game'
-    if self.augment is not None or any(p.estimator != 'exact' for p in self.penalties): return 'augment and finite differences draw random numbers inside the game'
+    if self.unroll: return 'unroll takes steps of an optimizer inside of one of G'
+    if self.augment is not None or any(p.estimator != 'exact' for p in self.penalties): return 'augment and finite differences draw from the generator of the run, which a compiled program cannot'
 
 @patch
 def _why_eager(self: Trainer): return self._why_not_recorded() if self.engine == 'graph' else self._why_not_compiled()
