@@ -3,7 +3,7 @@
     python benchmarks/modes.py grid --protocol d2l --recipe rpgan_r1_r2 --rung 4 --seeds 0,1,2
     python benchmarks/modes.py stacked_mnist --protocol unrolled4 --recipe rpgan_r1_r2 --rung 3 --seeds 0,1 --root DATA
 
-Each run has its own folder below --out, with checkpoints; each finished run is one JSON file in --results, and modes.md beside it is the table of all
+Each run has its own folder below --out, with checkpoints; each finished run is one JSON file in --results, for images with a picture, and modes.md beside it is the table of all
 of them. A command that was killed goes on where its last checkpoint stands; what is finished is not run again.
 """
 import itertools, json, math, os, platform, statistics, time
@@ -215,14 +215,14 @@ def machine():
     return dict(name=gpu or name or platform.machine(), threads=torch.get_num_threads(), torch=str(torch.__version__), date=time.strftime('%Y-%m-%d'))
 
 def train(s, data, seed, path, every, score):
-    "Train a run to its end, from its last checkpoint if it has one; the scores along the way, and what broke it off, if anything did"
+    "Train a run to its end, from its last checkpoint if it has one; the trainer, the scores along the way, and what broke it off, if anything did"
     t = trainer(s, data, seed)
     if checkpoints(path): t = load_run(path, data=data, generator=t.G, discriminator=t.D)
     log = Scores(path, every, score)
     error = None
     try: t.fit(s['steps'] - t.steps_done, cbs=[log, Checkpoint(path, every=log.often, keep=1)])
     except TrainingError as e: error = str(e).split('. The last')[0]
-    return log.rows, error
+    return t, log.rows, error
 
 def _mean(values):
     "Mean and standard error, as text"
@@ -276,7 +276,9 @@ def main(
         if recipe == 'real':
             now = scores(next(data.batches(s['n_eval'], seed=seed))[0], data, classifier)
             rows, error = [dict(step=0, now=now, average=now, seconds=0)], None
-        else: rows, error = train(s, data, seed, out/name, every or max(1, s['steps']//10), score)
+        else:
+            t, rows, error = train(s, data, seed, out/name, every or max(1, s['steps']//10), score)
+            if stacked: save_images(t.sample(20, seed=1), results/f'{name}.png', ncols=10)
         result = dict(task=task, protocol=protocol, recipe=recipe, rung=rung, rung_label=rungs[protocol][rung][0], seed=seed, settings=s, error=error, machine=machine(),
                       classifier=classifier and classifier.notes, **(rows[-1] if rows else dict(step=0, now={}, average={}, seconds=0)), history=rows)
         _write_atomic(results/f'{name}.json', (json.dumps(result, indent=1) + '\n').encode())
