@@ -234,14 +234,14 @@ def table(folder):
     groups = defaultdict(list)
     for r in map(json.loads, (p.read_text() for p in sorted(folder.glob('*.json')))):
         groups[r['task'], r['protocol'], r['recipe'], r['rung'], r['step']].append(r)
-    lines = ['| task | protocol | recipe | settings | steps | published | seeds | modes | high quality | KL | averaged: modes | high quality | KL | minutes |', '| --- '*14 + '|']
+    lines = ['| task | protocol | recipe | settings | steps | published | seeds | modes | high quality | KL | averaged: modes | high quality | KL | processor minutes |', '| --- '*14 + '|']
     for (task, protocol, recipe, rung, steps), rs in groups.items():
         def cell(which, k): return _mean([r[which][k] for r in rs]) if all(k in r[which] for r in rs) else '-'
         label = rs[0]['rung_label'] + ''.join(sorted({f'; {r["error"]}' for r in rs if r['error']}))
         how = ['', '', ''] if recipe == 'real' else [label, f'{steps:,}', f'{rs[0]["settings"]["published_steps"]:,}']
         kl = 'kl' if task == 'stacked_mnist' else 'reverse_kl'
         lines.append('| ' + ' | '.join([task, protocol, recipe, *how, ', '.join(str(r['seed']) for r in rs), *(cell(w, k) for w in ('now', 'average') for k in ('modes', 'high_quality', kl)),
-                                        '' if recipe == 'real' else _mean([r['seconds']/60 for r in rs])]) + ' |')
+                                        '' if recipe == 'real' else _mean([r['cpu_seconds']/60 for r in rs])]) + ' |')
     return '\n'.join(lines) + '\n'
 
 @call_parse
