@@ -4,7 +4,7 @@
     python benchmarks/step_speed.py --quick
     python benchmarks/step_speed.py --out benchmarks/results/step_speed
 
-Both sides have the same networks, losses, penalties, images and number of updates. `Reference` reads PNG files through a `DataLoader` with two workers;
+Both sides have the same networks, losses, penalties, images and number of updates; the residual blocks of the reference double, halve and convolve in turn. `Reference` reads PNG files through a `DataLoader` with two workers;
 `Trainer` makes its batches itself; neither averages its generator. Sides take turns, a few steps each, and the median of the ratios of
 neighbouring turns is what is reported. Peak memory comes from a fresh process for each side. A row that was measured before on the same machine is
 replaced, the others stay, so a long table can be made in parts. `tests/test_speed.py` checks that both sides compute the same.
@@ -15,6 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from fastcore.script import call_parse
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
@@ -24,6 +25,8 @@ from torchvision import transforms
 
 from gan_nb.all import *
 from gan_nb.core import _write_atomic
+from gan_nb.discriminator import _HalvedConv2d
+from gan_nb.generator import _DoubledConv2d
 
 # ---- the loop as it is commonly written
 
@@ -47,10 +50,19 @@ def gp_plain(D, real, fake, weight, generator):
     grad = torch.autograd.grad(out, x, torch.ones_like(out), create_graph=True)[0]
     return weight*((grad.reshape(len(grad), -1).norm(2, dim=1) - 1)**2).mean()
 
+def doubled(m, x): return F.conv2d(F.interpolate(x, size=m.size), m.weight, m.bias, padding=1)
+def halved(m, x): return F.avg_pool2d(F.conv2d(x, m.weight, m.bias, padding=1), 2)
+
+def as_written(net):
+    "The same network, in which pictures are doubled before a convolution, and halved after one"
+    for m in net.modules():
+        if isinstance(m, (_DoubledConv2d, _HalvedConv2d)): m.forward = partial(doubled if isinstance(m, _DoubledConv2d) else halved, m)
+    return net
+
 class Reference:
     "float32, contiguous, noise from the CPU, G's graph in D's update, D's gradients in G's, `.item()` at each step, Adam as it comes"
     def __init__(self, G, D, loss, penalty, device, generator=None):
-        self.G, self.D, self.loss, self.penalty, self.device, self.generator = G.to(device).train(), D.to(device).train(), loss, penalty, device, generator
+        self.G, self.D, self.loss, self.penalty, self.device, self.generator = as_written(G).to(device).train(), as_written(D).to(device).train(), loss, penalty, device, generator
         self.opt_G, self.opt_D = (torch.optim.Adam(n.parameters(), lr=2e-4, betas=(.5, .99)) for n in (G, D))
     def noise(self, n): return torch.randn(n, self.G.latent_dim, generator=self.generator).to(self.device)
     def step(self, real):

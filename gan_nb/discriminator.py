@@ -14,6 +14,7 @@ import math
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 
@@ -102,6 +103,13 @@ def _layer_norm(norm):
     if norm not in layers: raise ValueError(f"norm {norm!r}: use 'layer' or None")
     return layers[norm]
 
+# %% ../nbs/03_discriminator.ipynb #25a3cb35
+class _HalvedConv2d(nn.Conv2d):
+    "Convolve 3x3, then halve; both at once where the sides are even"
+    def forward(self, x):
+        if any(n % 2 for n in x.shape[2:]): return _halve(super().forward(x))
+        return F.conv2d(x, F.avg_pool2d(self.weight, 2, stride=1, padding=1), self.bias, stride=2, padding=1)
+
 # %% ../nbs/03_discriminator.ipynb #119a84b8
 class _Down(nn.Module):
     "Norm, ReLU, convolve, twice, then halve; and a straight way past it all. The first block sees the picture itself: no norm, no ReLU"
@@ -109,10 +117,10 @@ class _Down(nn.Module):
         super().__init__()
         inner, make, relu = c if first else c_in, _layer_norm(norm), nn.ReLU()
         before = [] if first else [make(c_in), relu]
-        self.net = nn.Sequential(*before, _conv(c_in, inner, 3, 2**.5), make(inner), relu, _conv(inner, c, 3, 2**.5))
+        self.net = nn.Sequential(*before, _conv(c_in, inner, 3, 2**.5), make(inner), relu, _conv(inner, c, 3, 2**.5, _HalvedConv2d if down else nn.Conv2d))
         self.skip = _conv(c_in, c, 1) if down or c_in != c else nn.Identity()
         self.halve = _halve if down else nn.Identity()
-    def forward(self, x): return self.halve(self.net(x)) + self.skip(self.halve(x))
+    def forward(self, x): return self.net(x) + self.skip(self.halve(x))
 
 # %% ../nbs/03_discriminator.ipynb #2b5535bb
 def _linear(features, n):

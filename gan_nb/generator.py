@@ -12,6 +12,7 @@ __all__ = ['MLPGenerator', 'init_dcgan', 'DCGANGenerator', 'ConditionalBatchNorm
 
 # %% ../nbs/02_generator.ipynb #3efbb0f7
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -153,12 +154,23 @@ def _floors(size, channels, width, widen, halvings=None):
     return [(width*min(2**i, widen), h >> i, w >> i) for i in range(n + 1)]
 
 # %% ../nbs/02_generator.ipynb #f18d005f
-def _conv(c_in, c, kernel, gain=1.):
-    "A convolution that keeps the size, with Glorot's weights times `gain` and no bias at first"
-    conv = nn.Conv2d(c_in, c, kernel, padding=kernel//2)
+def _conv(c_in, c, kernel, gain=1., layer=nn.Conv2d):
+    "A convolution that keeps the size it works at, with Glorot's weights times `gain` and no bias at first"
+    conv = layer(c_in, c, kernel, padding=kernel//2)
     nn.init.xavier_uniform_(conv.weight, gain)
     nn.init.zeros_(conv.bias)
     return conv
+
+# %% ../nbs/02_generator.ipynb #406fab18
+class _DoubledConv2d(nn.Conv2d):
+    "Double to `size`, then convolve 3x3; both at once where the size exactly doubles"
+    def __init__(self, size, *args, **kw):
+        super().__init__(*args, **kw)
+        self.size = tuple(size)
+    def forward(self, x):
+        if tuple(2*n for n in x.shape[2:]) != self.size: return super().forward(F.interpolate(x, size=self.size))
+        sums = 4*F.avg_pool2d(self.weight.flip(2, 3), 2, stride=1, padding=1)                   # (c, c_in, 4, 4)
+        return F.conv_transpose2d(x, sums.transpose(0, 1), self.bias, stride=2, padding=1)
 
 # %% ../nbs/02_generator.ipynb #a8fdc8e5
 class _Up(nn.Module):
@@ -166,10 +178,10 @@ class _Up(nn.Module):
     def __init__(self, c_in, c, size, n_classes=0):
         super().__init__()
         self.size, self.norms = size, nn.ModuleList([ConditionalBatchNorm(n, n_classes) for n in (c_in, c)])
-        self.convs = nn.ModuleList([_conv(n, c, 3, 2**.5) for n in (c_in, c)])
+        self.convs = nn.ModuleList([_conv(c_in, c, 3, 2**.5, partial(_DoubledConv2d, size)), _conv(c, c, 3, 2**.5)])
         self.skip = _conv(c_in, c, 1)
     def forward(self, x, y=None):
-        h = self.convs[0](F.interpolate(self.norms[0](x, y).relu(), size=self.size))
+        h = self.convs[0](self.norms[0](x, y).relu())
         return self.convs[1](self.norms[1](h, y).relu()) + F.interpolate(self.skip(x), size=self.size)
 
 # %% ../nbs/02_generator.ipynb #eff88b27

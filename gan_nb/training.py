@@ -11,7 +11,7 @@ __all__ = ['Schedule', 'cosine', 'linear', 'Trainer', 'Callback', 'TrainingError
 
 # %% ../nbs/06_training.ipynb #7b598f5c
 import copy, inspect, math, os, signal, sys, threading, time, warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from numbers import Integral, Real
@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 from .core import _OneLine, latents, save_images, show_curves, show_images, to_image
 from .data import _device
 from .losses import AdversarialLoss
-from .penalties import clip_weights
+from .penalties import clip_weights, double_backward
 
 # %% ../nbs/06_training.ipynb #a37e6d90
 class _Still:
@@ -289,7 +289,9 @@ def d_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detach
 @patch
 def _d_game(self: Trainer, due, x, y, weight):
     "What D has to pay where it looks: `x` has the real and the fake images, and the points of those penalties that have their own"
-    said = {k: self._look(v, y) for k, v in x.items()}
+    said = {}
+    for k, v in x.items():
+        with double_backward() if v.requires_grad else nullcontext(): said[k] = self._look(v, y)
     logits = {k: l for k, (l, _) in said.items()}                     # each (B,)
     terms = dict(d_loss=self.loss.d(logits['real'], logits['fake']))
     if self.aux: terms['d_aux'] = self.aux[0]*cross_entropy(said['real'][1].float(), y)
@@ -306,11 +308,12 @@ def _fast(self: Trainer, kind, f):
     if self.engine != 'compile': return f
     def run(*args):
         try:
-            if kind not in self._compiled: self._compiled[kind] = torch.compile(f, fullgraph=True, dynamic=False)
+            if kind not in self._compiled: self._compiled[kind] = torch.compile(f, fullgraph=True, dynamic=False, backend=_program)
             with torch._dynamo.config.patch(trace_autograd_ops=True, recompile_limit=256):             # one for each `kind`; 8 are allowed
                 return self._compiled[kind](*[torch.tensor(float(a)) if isinstance(a, Real) else a for a in args])
         except torch.OutOfMemoryError: raise
         except Exception as e:
+            e = getattr(e, 'inner_exception', e)
             self._give_up(f'this step cannot be compiled ({(str(e) or type(e).__name__).splitlines()[0]})')
             return f(*args)
     return run
@@ -336,6 +339,12 @@ def _play(self: Trainer, opt, kind, game, *args):
     scaler.step(opt)
     scaler.update()
     return _detached(told)
+
+def _program(graph, inputs):
+    "The compiled graph; RuntimeError for a layer with a backward of its own, which would be taken for a constant in a second derivative, without a word"
+    if any('autograd_function_apply' in str(n.target) for m in graph.modules() if isinstance(m, torch.fx.GraphModule) for n in m.graph.nodes):
+        raise RuntimeError('a layer has a backward of its own, an autograd.Function')
+    return torch._dynamo.lookup_backend('inductor')(graph, inputs)
 
 def _detached(dicts): return [{k: v.detach() for k, v in d.items()} for d in dicts]
 
