@@ -113,7 +113,7 @@ def __call__(self:GradientPenalty,
     x = self.points(real, fake, generator)
     return self.value(judge(x), x, judge, generator, scale)
 
-# %% ../nbs/05_penalties.ipynb #cb3fb02c
+# %% ../nbs/05_penalties.ipynb #aead52a6
 class _Share(torch.autograd.Function):
     "A share in the output of a convolution: no numbers, but the slope to `of`, which `slope` computes from the slope above and from `others`"
     @staticmethod
@@ -135,7 +135,7 @@ class _Join(torch.autograd.Function):
 
 def _conv2d(x, w, bias, stride, padding, dilation, groups):
     "A convolution in shares of the input, the weights and the bias"
-    with torch.no_grad(): y = F.conv2d(x, w, bias, stride, padding, dilation, groups)
+    y = F.conv2d(x.detach(), w.detach(), None if bias is None else bias.detach(), stride, padding, dilation, groups)
     shape = w.shape                                                                      # all that the slopes keep; y in one of them would be a circle
     unseen = [n - (s*(m - 1) - 2*p + d*(k - 1) + 1) for n, m, k, s, p, d in zip(x.shape[2:], y.shape[2:], shape[2:], stride, padding, dilation)]
     def to_x(above, w): return F.conv_transpose2d(above, w.to(above.dtype), None, stride, padding, unseen, groups, dilation)
