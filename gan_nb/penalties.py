@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 from torch.nn.grad import conv2d_weight
-from torch.nn.modules.utils import _pair
 from torch.overrides import TorchFunctionMode
 from .losses import _wide
 
@@ -113,7 +112,7 @@ def __call__(self:GradientPenalty,
     x = self.points(real, fake, generator)
     return self.value(judge(x), x, judge, generator, scale)
 
-# %% ../nbs/05_penalties.ipynb #aead52a6
+# %% ../nbs/05_penalties.ipynb #fe3a0634
 class _Share(torch.autograd.Function):
     "A share in the output of a convolution: no numbers, but the slope to `of`, which `slope` computes from the slope above and from `others`"
     @staticmethod
@@ -122,7 +121,8 @@ class _Share(torch.autograd.Function):
         ctx.save_for_backward(*others)
         return y[0].new_empty(()).expand(y[0].shape)
     @staticmethod
-    def backward(ctx, above): return ctx.slope(above, *ctx.saved_tensors), None, None, None
+    def backward(ctx, above):
+        with torch.autocast(above.device.type, enabled=False): return ctx.slope(above, *ctx.saved_tensors), None, None, None      # in the precision of the forward
 
 class _Join(torch.autograd.Function):
     "`y`, whose slopes go to the shares in it"
@@ -146,21 +146,28 @@ def _conv2d(x, w, bias, stride, padding, dilation, groups):
 
 torch.compiler.allow_in_graph(_conv2d)
 
-# %% ../nbs/05_penalties.ipynb #c21277e4
+# %% ../nbs/05_penalties.ipynb #857e4b60
 class double_backward(TorchFunctionMode):
     "Inside of this context 2d convolutions are made to be differentiated twice: the same numbers, sooner"
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is F.conv2d and torch.is_grad_enabled() and (torch.compiler.is_compiling() or not _hooked()): return self.conv2d(*args, **kwargs or {})
-        return func(*args, **kwargs or {})
+        return (_twice if func is F.conv2d else func)(*args, **kwargs or {})
 
-    @staticmethod
-    def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-        if input.ndim != 4 or isinstance(padding, str) or not (input.requires_grad and weight.requires_grad): return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
-        return _conv2d(input, weight, bias, _pair(stride), _pair(padding), _pair(dilation), groups)
+def _twice(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    "A convolution in shares, or an ordinary one where that could change anything"
+    of_images = input.ndim == 4 and input.is_floating_point() and not isinstance(padding, str)
+    if of_images and input.requires_grad and weight.requires_grad and torch.is_grad_enabled() and (torch.compiler.is_compiling() or not _watched()):
+        return _conv2d(input, weight, bias, *map(_both, (stride, padding, dilation)), groups)
+    return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
-def _hooked():
-    "Whether something keeps books of what autograd saves, as activation checkpointing does: it would miss the ordinary convolution"
-    return getattr(torch._C._autograd, '_top_saved_tensors_default_hooks', lambda _: True)(True)
+def _both(n):
+    "For rows and columns, what was given for both or for each"
+    n = tuple(map(int, n)) if isinstance(n, (tuple, list)) else (int(n),)
+    return n if len(n) == 2 else 2*n
+
+def _watched():
+    "Whether somebody expects an ordinary convolution: activation checkpointing, which keeps books of what autograd saves, or a transform of `torch.func` or forward mode"
+    saved = getattr(torch._C._autograd, '_top_saved_tensors_default_hooks', lambda _: True)(True)
+    return saved or torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
 
 # %% ../nbs/05_penalties.ipynb #85f6dfbd
 def lazy(
