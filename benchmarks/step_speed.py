@@ -6,7 +6,7 @@
 
 Both sides have the same networks, losses, penalties, images and number of updates; the residual blocks of the reference double, halve and convolve in turn. `Reference` reads PNG files through a `DataLoader` with two workers;
 `Trainer` makes its batches itself; neither averages its generator. Sides take turns, a few steps each, and the median of the ratios of
-neighbouring turns is what is reported. Peak memory comes from a fresh process for each side. A row that was measured before on the same machine is
+neighbouring turns is what is reported. Each side has a process of its own, which waits while the others run. A row that was measured before on the same machine is
 replaced, the others stay, so a long table can be made in parts. `tests/test_speed.py` checks that both sides compute the same.
 """
 import json, os, platform, resource, statistics, tempfile, time
@@ -148,44 +148,45 @@ def peak(device):
     if status.exists(): return 1024*int(status.read_text().split('VmHWM:')[1].split()[0])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if platform.system() == 'Darwin' else 1024)
 
-def memory(task, width, batch, penalty, device, folder, name, queue):
-    "Bytes that three steps need beyond what is there before them"
-    device = torch.device(device)
-    step = sides(task, width, batch, penalty, device, folder)[name]()
-    if step is None: return queue.put(None)
+def side(wire, name, clock, *args):
+    "One side in a process of its own, as it would run by itself: makes `n` steps whenever it is told to, and says how long one took"
+    device = args[4]
+    step = sides(*args)[name]()
+    if step is None: return wire.send(None)
     before = peak(device)
-    for _ in range(3): step()
-    queue.put(peak(device) - before)
+    seconds(step, 4, device)                                          # workers, buffers, the choice of kernels, programs, recordings
+    memory = peak(device) - before
+    with Flops() as flops:
+        if name == 'fp32': step()
+    wire.send((memory, flops.total))
+    while n := wire.recv(): wire.send(seconds(step, n, device, clock)/n)
 
-def alone(*args):
-    "`memory` in a fresh process"
-    context = get_context('spawn')
-    queue = context.Queue()
-    p = context.Process(target=memory, args=(*args, queue))
-    p.start()
-    found = queue.get()
-    p.join()
-    return found
-
-def measure(task, width, batch, penalty, device, steps, rounds, rates, with_memory, clock=time.perf_counter):
+def measure(task, width, batch, penalty, device, steps, rounds, rates, clock=time.perf_counter):
     "One row of the table"
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(folder, int(task.split('_')[1]))
-        made = sides(task, width, batch, penalty, device, folder)
-        ready = {k: s for k, f in made.items() if (s := f())}
-        for s in ready.values(): seconds(s, 4, device)                # workers, buffers, the choice of kernels, programs, recordings
-        with Flops() as flops: ready['fp32']()
-        times = {k: [] for k in ready}
+        args, context, ready, processes = (task, width, batch, penalty, device, folder), get_context('spawn'), {}, []
+        for k in sides(*args):
+            wire, theirs = context.Pipe()
+            processes.append(context.Process(target=side, args=(theirs, k, clock, *args)))
+            processes[-1].start()
+            theirs.close()
+            if found := wire.recv(): ready[k] = wire, *found
+        gflop, times = ready['fp32'][2]/1e9, {k: [] for k in ready}
         for _ in range(rounds):
-            for k, s in ready.items(): times[k].append(seconds(s, steps, device, clock)/steps)
-        row = dict(task=task, width=width, batch=batch, penalty=bool(penalty), gflop=round(flops.total/1e9, 2))
-        for k in ready:
-            ratios = sorted(a/b for a, b in zip(times['reference'], times[k]))
-            best = rates['bf16' if k.startswith('auto') else 'fp32']
-            row[k] = dict(ms=round(1e3*statistics.median(times[k]), 2), speedup=round(statistics.median(ratios), 3), worst=round(ratios[0], 3), best=round(ratios[-1], 3),
-                          share=round(flops.total/statistics.median(times[k])/best, 3))
-            if with_memory and (device.type == 'cuda' or 'compile' not in k) and (m := alone(task, width, batch, penalty, str(device), folder, k)) is not None: row[k]['megabytes'] = round(m/1e6, 1)
-        return row
+            for k, (wire, *_) in ready.items():
+                wire.send(steps)
+                times[k].append(wire.recv())
+        for wire, *_ in ready.values(): wire.send(0)
+        for p in processes: p.join()
+    row = dict(task=task, width=width, batch=batch, penalty=bool(penalty), gflop=round(gflop, 2))
+    for k, (_, memory, _) in ready.items():
+        ratios = sorted(a/b for a, b in zip(times['reference'], times[k]))
+        best = rates['bf16' if k.startswith('auto') else 'fp32']
+        row[k] = dict(ms=round(1e3*statistics.median(times[k]), 2), speedup=round(statistics.median(ratios), 3), worst=round(ratios[0], 3), best=round(ratios[-1], 3),
+                      share=round(1e9*gflop/statistics.median(times[k])/best, 3))
+        if device.type == 'cuda' or 'compile' not in k: row[k]['megabytes'] = round(memory/1e6, 1)       # there the compiler's own would be counted
+    return row
 
 def table(found):
     "As Markdown, the machine below"
@@ -198,6 +199,7 @@ def table(found):
     m = found['machine']
     notes = [f"{m['name']}, {m['cores']} cores, {m['threads']} torch threads, torch {m['torch']}; a matrix product runs at {m['fp32']} GFLOP/s in float32 and {m['bf16']} in bfloat16; {found['date']}.",
              'Times as fast: the median over turns of reference / side; the range is over turns.']
+    notes.append('Of the matrix rate: the multiplications and additions that `Trainer` needs, on each side.')
     if found['processor_time']: notes.append('Measured on a machine that had other work: times are processor time of the training process, in which decoding by the workers of the reference is not counted.')
     notes.append('`_compile`: with engine=\'compile\'; the writing of the program is not counted.')
     if not any('auto' in r for r in found['rows']): notes.append('`auto` is float32 here: this machine does not multiply bfloat16.')
@@ -215,7 +217,7 @@ def main(
     rounds: int = 7, # turns of each side
     device: str = None, # default: the fastest
     processor_time: bool = False, # for a machine with other work, on a CPU: count the processor time of this process, without the workers of the reference
-    quick: bool = False, # DCGAN at batch 64 with a penalty only, few steps, no memory
+    quick: bool = False, # DCGAN at batch 64 with a penalty only, few steps
     out: Path = None # numbers to OUT.json, the table to OUT.md
 ):
     "Time Trainer against the loop as it is commonly written"
@@ -232,7 +234,7 @@ def main(
         w = width or (128 if device.type == 'cuda' and t.startswith('resnet') else tasks[t])
         for b in map(int, batch.split(',')):
             for p in penalty.split(','):
-                row = measure(t, w, b, p == 'yes', device, steps, rounds, rates, not quick, clock)
+                row = measure(t, w, b, p == 'yes', device, steps, rounds, rates, clock)
                 key = lambda r: (list(tasks).index(r['task']), r['width'], r['batch'], r['penalty'])
                 found['rows'] = sorted([r for r in found['rows'] if key(r) != key(row)] + [row], key=key)
                 print(json.dumps(row), flush=True)

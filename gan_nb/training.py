@@ -10,7 +10,7 @@ Docs: https://gan-nb.github.io/gan_nb/training.html.md"""
 __all__ = ['Schedule', 'cosine', 'linear', 'Trainer', 'Callback', 'TrainingError', 'Progress', 'Recorder', 'SampleGrid']
 
 # %% ../nbs/06_training.ipynb #7b598f5c
-import copy, inspect, math, os, signal, sys, threading, time, warnings
+import copy, ctypes, inspect, math, os, signal, sys, threading, time, warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -118,6 +118,14 @@ def linear(
     "A straight line from `start` to `to`"
     return Schedule('linear', to, start, until)
 
+# %% ../nbs/06_training.ipynb #45924750
+def _keep_memory(environ=os.environ):
+    "Let memory that is freed stay with this process, as it does on a GPU; False where that is not for us to say"
+    chosen = any(k.startswith('MALLOC_') or k in ('LD_PRELOAD', 'GLIBC_TUNABLES') for k in environ)
+    mallopt = None if chosen or sys.platform != 'linux' else getattr(ctypes.CDLL(None), 'mallopt', None)
+    M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1                             # malloc.h of glibc
+    return mallopt is not None and bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+
 # %% ../nbs/06_training.ipynb #b84da828
 class Trainer:
     "Plays a generator and a discriminator against each other on a data set"
@@ -166,6 +174,7 @@ class Trainer:
         self._setup()
         self._check_options()
         if self.engine != 'eager' and (why := self._why_eager()): self._give_up(why)
+        if self.device.type == 'cpu': _keep_memory()
 
 # %% ../nbs/06_training.ipynb #f869f5a4
 @patch
