@@ -213,7 +213,7 @@ def main(
     batch: str = '64,256', # batch sizes
     penalty: str = 'yes,no', # with, without
     width: int = None, # of the networks (default: 64 for DCGAN; for the residual ones 32 on a CPU, 128 on a GPU)
-    steps: int = 4, # in each turn
+    steps: int = 20, # in each turn: many, for the workers of the reference decode some batches while the others have their turn
     rounds: int = 7, # turns of each side
     device: str = None, # default: the fastest
     processor_time: bool = False, # for a machine with other work, on a CPU: count the processor time of this process, without the workers of the reference
