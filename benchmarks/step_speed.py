@@ -5,11 +5,12 @@
     python benchmarks/step_speed.py --out benchmarks/results/step_speed
 
 Both sides have the same networks, losses, penalties, images and number of updates; the residual blocks of the reference double, halve and convolve in turn. `Reference` reads PNG files through a `DataLoader` with two workers;
-`Trainer` makes its batches itself; neither averages its generator. Sides take turns, a few steps each, and the median of the ratios of
+`Trainer` makes its batches itself; neither averages its generator. Sides take turns of some steps each, and the median of the ratios of
 neighbouring turns is what is reported. Each side has a process of its own, which waits while the others run. A row that was measured before on the same machine is
 replaced, the others stay, so a long table can be made in parts. `tests/test_speed.py` checks that both sides compute the same.
 """
 import json, os, platform, resource, statistics, tempfile, time
+from contextlib import ExitStack, suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -159,26 +160,28 @@ def side(wire, name, clock, *args):
     with Flops() as flops:
         if name == 'fp32': step()
     wire.send((memory, flops.total))
-    while n := wire.recv(): wire.send(seconds(step, n, device, clock)/n)
+    with suppress(EOFError):                                          # the table is done, or given up
+        while True: wire.send(seconds(step, n := wire.recv(), device, clock)/n)
 
 def measure(task, width, batch, penalty, device, steps, rounds, rates, clock=time.perf_counter):
     "One row of the table"
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(folder, int(task.split('_')[1]))
-        args, context, ready, processes = (task, width, batch, penalty, device, folder), get_context('spawn'), {}, []
-        for k in sides(*args):
-            wire, theirs = context.Pipe()
-            processes.append(context.Process(target=side, args=(theirs, k, clock, *args)))
-            processes[-1].start()
-            theirs.close()
-            if found := wire.recv(): ready[k] = wire, *found
-        gflop, times = ready['fp32'][2]/1e9, {k: [] for k in ready}
-        for _ in range(rounds):
-            for k, (wire, *_) in ready.items():
-                wire.send(steps)
-                times[k].append(wire.recv())
-        for wire, *_ in ready.values(): wire.send(0)
-        for p in processes: p.join()
+        args, context, ready = (task, width, batch, penalty, device, folder), get_context('spawn'), {}
+        with ExitStack() as stack:
+            for k in sides(*args):
+                wire, theirs = context.Pipe()
+                process = context.Process(target=side, args=(theirs, k, clock, *args))
+                process.start()
+                theirs.close()
+                stack.callback(process.join)
+                stack.callback(wire.close)                            # first: it tells the process to end
+                if found := wire.recv(): ready[k] = wire, *found
+            gflop, times = ready['fp32'][2]/1e9, {k: [] for k in ready}
+            for _ in range(rounds):
+                for k, (wire, *_) in ready.items():
+                    wire.send(steps)
+                    times[k].append(wire.recv())
     row = dict(task=task, width=width, batch=batch, penalty=bool(penalty), gflop=round(gflop, 2))
     for k, (_, memory, _) in ready.items():
         ratios = sorted(a/b for a, b in zip(times['reference'], times[k]))
