@@ -45,6 +45,24 @@ def test_same_mathematics(task, opt, smooth):
     for _ in range(20): t.step(); ref.step(next(batches)[0].contiguous())
     agree((G0, D0), (G1, D1), first)
 
+class Kernels(TorchDispatchMode):
+    "Notes the largest side of a kernel, in backward convolutions too"
+    largest = 0
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kernel = {torch.ops.aten.convolution: 1, torch.ops.aten.convolution_backward: 2}.get(func.overloadpacket)
+        if kernel: self.largest = max(self.largest, *args[kernel].shape[2:])
+        return func(*args, **kwargs or {})
+
+@pytest.mark.parametrize('task', ['dcgan_32', 'resnet_32'])
+def test_kernels_of_the_penalty(task):
+    "The second backward of the trainer has the kernels of D; that of the reference convolves with feature maps"
+    (G0, D0, loss, penalty, plain), (G1, D1, *_) = (pair(task, 8) for _ in range(2))
+    t = Trainer(G0, D0, digits(32, channels=3), loss=loss, penalties=[penalty], batch_size=4, ema=0, device='cpu', precision='fp32')
+    ref = Reference(G1, D1, loss, plain, torch.device('cpu'))
+    with Kernels() as ours: t.d_step()
+    with Kernels() as theirs: ref.step(torch.randn(4, 3, 32, 32))
+    assert ours.largest == 4 and theirs.largest >= 16
+
 @pytest.mark.parametrize('task', ['dcgan_32', 'resnet_32'])
 def test_compiled_in_earnest(task, smooth):
     "Twenty steps by the real compiler: one graph for the fakes, one for D with the penalty and its derivatives, one for G, and the same run"
