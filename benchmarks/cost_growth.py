@@ -19,7 +19,7 @@ import torch
 from fastcore.script import call_parse
 
 from gan_nb.all import *
-from gan_nb.core import _write_atomic
+from gan_nb.files import write_atomic
 from step_speed import peak
 
 usual = dict(batch=64, size=32, width=32)
@@ -110,5 +110,5 @@ def main(
         for r in rows: print(json.dumps(r))
     print(json.dumps(found.get('long')))
     if out:
-        _write_atomic(Path(f'{out}.json'), (json.dumps(found, indent=1) + '\n').encode())
+        write_atomic(Path(f'{out}.json'), (json.dumps(found, indent=1) + '\n').encode())
         draw(found, f'{out}.png')

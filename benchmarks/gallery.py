@@ -14,7 +14,7 @@ import torch
 from fastcore.script import call_parse
 
 from gan_nb.all import *
-from gan_nb.core import _write_atomic
+from gan_nb.files import write_atomic
 from gan_nb.metrics import all_scores
 from modes import machine
 
@@ -92,7 +92,7 @@ def main(
     real = features(data, n)
     results.mkdir(parents=True, exist_ok=True)
     floor = {s.name: s.value for s in all_scores(real, features(ImageData(data.images[-n:])))}
-    _write_atomic(results/'real.txt', (json.dumps(floor, indent=1) + '\n').encode())
+    write_atomic(results/'real.txt', (json.dumps(floor, indent=1) + '\n').encode())
     for seed in map(int, seeds.split(',')):
         for name in recipes.split(','):
             file = results/f'{name}-{minutes:g}-seed{seed}.json'
@@ -100,7 +100,7 @@ def main(
             print(name, seed, time.strftime('%H:%M:%S'), flush=True)
             samples, result = run(chosen(name), data, features, real, minutes, seed, n)
             save_images(samples[:40], file.with_suffix('.png'), ncols=20)
-            _write_atomic(file, (json.dumps(result, indent=1) + '\n').encode())
-            _write_atomic(results.parent/'gallery.md', table(results).encode())
+            write_atomic(file, (json.dumps(result, indent=1) + '\n').encode())
+            write_atomic(results.parent/'gallery.md', table(results).encode())
             print(result['steps'], 'steps', result['cpu_seconds'], 's', result['scores'], result['error'], flush=True)
     print(table(results))

@@ -17,7 +17,7 @@ from torch import nn
 from torchvision import datasets
 
 from gan_nb.all import *
-from gan_nb.core import _write_atomic
+from gan_nb.files import write_atomic
 from gan_nb.data import _Batches, _generator, _ready
 
 # ---- data
@@ -193,7 +193,7 @@ class Scores(Callback):
     "Scores the generator and its average every so many steps; rows and clock are kept in scores.json of the run folder, the clock five times as often"
     def __init__(self, path, every, score): self.file, self.every, self.often, self.score, self.rows = path/'scores.json', every, max(1, every//5), score, []
     def clock(self): return dict(seconds=round(time.time() - self.start[0], 1), cpu_seconds=round(time.process_time() - self.start[1], 1))
-    def keep(self): _write_atomic(self.file, json.dumps(dict(clock=self.clock(), rows=self.rows)).encode())
+    def keep(self): write_atomic(self.file, json.dumps(dict(clock=self.clock(), rows=self.rows)).encode())
     def before_fit(self, trainer):
         kept = json.loads(self.file.read_text()) if trainer.steps_done and self.file.exists() else dict(clock=dict(seconds=0, cpu_seconds=0), rows=[])
         self.rows = [r for r in kept['rows'] if r['step'] <= trainer.steps_done]
@@ -281,5 +281,5 @@ def main(
             if stacked: save_images(t.sample(20, seed=1), results/f'{name}.png', ncols=10)
         result = dict(task=task, protocol=protocol, recipe=recipe, rung=rung, rung_label=rungs[protocol][rung][0], seed=seed, settings=s, error=error, machine=machine(),
                       classifier=classifier and classifier.notes, **(rows[-1] if rows else dict(step=0, now={}, average={}, seconds=0)), history=rows)
-        _write_atomic(results/f'{name}.json', (json.dumps(result, indent=1) + '\n').encode())
-    _write_atomic(results.parent/'modes.md', table(results).encode())
+        write_atomic(results/f'{name}.json', (json.dumps(result, indent=1) + '\n').encode())
+    write_atomic(results.parent/'modes.md', table(results).encode())

@@ -17,7 +17,7 @@ import torch
 from fastcore.script import call_parse
 
 from gan_nb.all import *
-from gan_nb.core import _write_atomic
+from gan_nb.files import write_atomic
 
 def digits_run(data, precision, seed, steps):
     "A trained DCGAN"
@@ -69,5 +69,5 @@ def main(
         found['tasks'][name] = dict(steps=steps, runs=runs)
     print('\n' + table(found))
     if out:
-        _write_atomic(Path(f'{out}.json'), (json.dumps(found, indent=1) + '\n').encode())
-        _write_atomic(Path(f'{out}.md'), table(found).encode())
+        write_atomic(Path(f'{out}.json'), (json.dumps(found, indent=1) + '\n').encode())
+        write_atomic(Path(f'{out}.md'), table(found).encode())

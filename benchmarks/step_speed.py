@@ -25,7 +25,7 @@ from torch.utils.flop_counter import flop_registry
 from torchvision import transforms
 
 from gan_nb.all import *
-from gan_nb.core import _write_atomic
+from gan_nb.files import write_atomic
 from gan_nb.discriminator import _HalvedConv2d
 from gan_nb.generator import _DoubledConv2d
 
@@ -242,6 +242,6 @@ def main(
                 found['rows'] = sorted([r for r in found['rows'] if key(r) != key(row)] + [row], key=key)
                 print(json.dumps(row), flush=True)
                 if out:
-                    _write_atomic(Path(f'{out}.json'), (json.dumps(found, indent=1) + '\n').encode())
-                    _write_atomic(Path(f'{out}.md'), table(found).encode())
+                    write_atomic(Path(f'{out}.json'), (json.dumps(found, indent=1) + '\n').encode())
+                    write_atomic(Path(f'{out}.md'), table(found).encode())
     print('\n' + table(found))

@@ -1,4 +1,6 @@
 "Every public name of every chapter, in one import"
+from gan_nb.parts import *
+from gan_nb.files import *
 from gan_nb.core import *
 from gan_nb.data import *
 from gan_nb.generator import *

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 import gan_nb
-from .core import _OneLine, _write_atomic
+from .files import OneLineError, write_atomic
 from .data import DataError, _free_memory
 from .generator import DCGANGenerator, MLPGenerator, R3Generator, ResNetGenerator
 from .discriminator import DCGANDiscriminator, MLPDiscriminator, R3Discriminator, ResNetDiscriminator
@@ -32,7 +32,7 @@ from .penalties import GradientPenalty
 from .training import Callback, Schedule, Trainer, TrainingError, _usable
 
 # %% ../nbs/09_checkpoint.ipynb #37c65e30
-class CheckpointError(_OneLine):
+class CheckpointError(OneLineError):
     "A run folder cannot be written or read: which file, why, and what to do"
 
 def _by_name(*classes): return {c.__name__: c for c in classes}
@@ -307,7 +307,7 @@ def save_run(
     tmp = target.with_name(f'.tmp_{secrets.token_hex(4)}')
     try:
         tmp.mkdir(parents=True)
-        if not checkpoints(path): _write_atomic(path/'config.json', _seal(_config(trainer, notes)))
+        if not checkpoints(path): write_atomic(path/'config.json', _seal(_config(trainer, notes)))
         _write_checkpoint(trainer, tmp)
         _publish(tmp, target)
     except (OSError, SafetensorError, RuntimeError) as e:
@@ -506,7 +506,7 @@ def _acquire(self: Checkpoint):
         raise CheckpointError(f'{self.path}: process {who.get("pid", "?")} on {who.get("host", "this machine")} has been training here since {who.get("since", "a moment")}; '
                               'wait for it, stop it, or choose another folder') from None
     self.lock = lock
-    _write_atomic(self.path/'running.json', _dump(dict(pid=os.getpid(), host=platform.node(), since=time.strftime('%Y-%m-%d %H:%M:%S'))))
+    write_atomic(self.path/'running.json', _dump(dict(pid=os.getpid(), host=platform.node(), since=time.strftime('%Y-%m-%d %H:%M:%S'))))
 
 @patch
 def _unlock(self: Checkpoint):
@@ -583,7 +583,7 @@ def _forget(self: Checkpoint, trainer):
     if log.stat().st_size > 2**28: raise CheckpointError(f'{log}: larger than any log of ours; move it away')
     lines = log.read_bytes().splitlines(keepends=True)
     kept = [l for l in lines if _entry(l).get('step', math.inf) <= trainer.steps_done]
-    if kept != lines: _write_atomic(log, b''.join(kept))
+    if kept != lines: write_atomic(log, b''.join(kept))
 
 # %% ../nbs/09_checkpoint.ipynb #5c5f1d3b
 @patch

@@ -22,7 +22,8 @@ from fastcore.script import call_parse, is_cli
 from matplotlib.figure import Figure
 
 from .checkpoint import Checkpoint, CheckpointError, checkpoints, load_run, read_config
-from .core import _OneLine, _printable, _write_atomic, save_images, show_points
+from .core import save_images, show_points
+from .files import OneLineError, printable, write_atomic
 from .data import DataError, load_data
 from .metrics import Evaluate, Features, all_scores, compare_with, mode_coverage
 from .monitor import Report, TensorBoard, latent_walk, run_report, save_video
@@ -30,7 +31,7 @@ from .recipes import default_recipe, recipe as get_recipe
 from .training import Progress, SampleGrid, TrainingError
 
 # %% ../nbs/11_cli.ipynb #5b0c19c8
-class _BadArgument(_OneLine): "An argument that no run can be made of"
+class _BadArgument(OneLineError): "An argument that no run can be made of"
 
 @contextmanager
 def _arguments():
@@ -38,12 +39,12 @@ def _arguments():
     try: yield
     except ValueError as e: raise _BadArgument(e) from e
 
-def _hint(message, *_): print(f'warning: {_printable(message)}', file=sys.stderr)
+def _hint(message, *_): print(f'warning: {printable(message)}', file=sys.stderr)
 
 _no_memory = 'out of memory; try a smaller --batch-size or --size'
 
 def _refuse(command, message):
-    print(f'{command.__name__}: {_printable(message)}', file=sys.stderr)
+    print(f'{command.__name__}: {printable(message)}', file=sys.stderr)
     raise SystemExit(2) from None
 
 @contextmanager
@@ -107,7 +108,7 @@ def _save_samples(trainer, path, n=64, seed=0, label=None):
     show_points(x, getattr(trainer.data, 'modes', None), ax=fig.subplots())
     fig.savefig(buf, dpi=100)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_atomic(path, buf.getvalue())
+    write_atomic(path, buf.getvalue())
     return path
 
 # %% ../nbs/11_cli.ipynb #1ad22eab
@@ -302,5 +303,5 @@ def gan_eval(
         t = _old_trainer(run, _parse_step(step), device, source, root)
         if hasattr(t.data, 'modes'): scores = mode_coverage(t.sample(N, seed=Seed), t.data)
         else: scores = compare_with(t.data, _features(run, t.data, features), N, all_scores, Seed)(t)
-        _write_atomic(run/'metrics.json', (json.dumps(dict(step=t.steps_done, seed=Seed, scores=[asdict(s) for s in scores]), indent=1) + '\n').encode())
+        write_atomic(run/'metrics.json', (json.dumps(dict(step=t.steps_done, seed=Seed, scores=[asdict(s) for s in scores]), indent=1) + '\n').encode())
         print(f'step {t.steps_done}', *scores, sep='\n')

@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader
 from torchvision import datasets
 from torchvision.transforms import v2
 
-from .core import _OneLine, default_device
+from .core import default_device
+from .files import OneLineError
 
 # %% ../nbs/01_data.ipynb #ab32086a
 def _generator(seed, k):
@@ -314,7 +315,7 @@ def _decode(f, size, channels):
     return a.reshape(*size, channels).transpose(2, 0, 1)
 
 # %% ../nbs/01_data.ipynb #3ff1cdd1
-class DataError(_OneLine):
+class DataError(OneLineError):
     "Report data that cannot be used: what, where, and what to do, in one line"
 
 # %% ../nbs/01_data.ipynb #76062ac6

@@ -23,7 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from .core import _check_images, _write_atomic, default_device, to_image
+from .core import _check_images, default_device, to_image
+from .files import write_atomic
 from .data import DataError, ImageData, Mixture, _free_memory, _ready, _why
 from .training import Callback
 
@@ -216,8 +217,8 @@ def save(self:Features,
     if not isinstance(self.f, _Classifier): raise ValueError(f'{self.name}: only what Features.fit made can be saved')
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
-    _write_atomic(path/'features.safetensors', save({k: v.detach().cpu().contiguous() for k, v in self.f.state_dict().items()}))
-    _write_atomic(path/'features.json', (json.dumps(dict(format=1, config=self.f.config, notes=self.notes, **self.provenance), indent=1) + '\n').encode())
+    write_atomic(path/'features.safetensors', save({k: v.detach().cpu().contiguous() for k, v in self.f.state_dict().items()}))
+    write_atomic(path/'features.json', (json.dumps(dict(format=1, config=self.f.config, notes=self.notes, **self.provenance), indent=1) + '\n').encode())
     return path
 
 # %% ../nbs/07_metrics.ipynb #95433ca8

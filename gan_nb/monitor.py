@@ -22,7 +22,8 @@ from fastcore.basics import patch
 from PIL import Image, ImageDraw, ImageFont, ImageSequence
 from tqdm.auto import tqdm
 
-from .core import _check_images, _grid, _write_atomic, latents, save_images, show_curves, to_image
+from .core import _check_images, _grid, latents, random_apart, save_images, show_curves, to_image
+from .files import write_atomic
 from .data import _ready
 from .training import Callback, Trainer, _call
 
@@ -51,11 +52,9 @@ def _grad_norm(net):
     return torch.stack(torch._foreach_norm(grads)).norm().item() if grads else 0.
 
 # %% ../nbs/08_monitor.ipynb #33673980
-def _apart(trainer): return torch.random.fork_rng(devices=[trainer.device] if trainer.device.type == 'cuda' else [])
-
 def _reals(trainer, n):
     "The same `n` reals and labels each time, on the device"
-    with _apart(trainer): return next(trainer.data.batches(n, seed=1, device=trainer.device))
+    with random_apart(trainer.device): return next(trainer.data.batches(n, seed=1, device=trainer.device))
 
 def _fakes(trainer, real, y, seed=0, ema=False):
     "As many samples as there are reals, of the same latents each time"
@@ -63,7 +62,7 @@ def _fakes(trainer, real, y, seed=0, ema=False):
 
 def _ask(trainer, real, y, fake):
     "How well D tells `real` from `fake` now"
-    with _apart(trainer), torch.no_grad(), trainer._autocast(), trainer.D_still:
+    with random_apart(trainer.device), torch.no_grad(), trainer._autocast(), trainer.D_still:
         return rank_accuracy(*(_call(trainer.D, x, y) for x in (real, fake)))
 
 # %% ../nbs/08_monitor.ipynb #977028ef
@@ -513,7 +512,7 @@ def save(self: LatentExplorer,
     save_images(self.x, path.with_name(path.name + '.png'))
     about = {k: c.value for k, c in self.controls.items()} | dict(run=str(self.trainer.run) if self.trainer.run else None, step=self.trainer.steps_done)
     target = path.with_name(path.name + '.json')
-    _write_atomic(target, (json.dumps(dict(latent=self.z[0].tolist(), directions=self.directions.tolist(), **about), indent=1) + '\n').encode())
+    write_atomic(target, (json.dumps(dict(latent=self.z[0].tolist(), directions=self.directions.tolist(), **about), indent=1) + '\n').encode())
     return target
 
 @patch
@@ -551,7 +550,7 @@ def save_video(
     if write is None: raise ValueError(f'{path}: films are written as .gif or .mp4')
     data = write([Image.fromarray(f) for f in frames], fps)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_atomic(path, data)
+    write_atomic(path, data)
     return path
 
 def _gif(images, fps):
@@ -788,7 +787,7 @@ def run_report(
     if not config: raise ValueError(f'{path}: not a run folder, it has no config.json that can be read')
     done, total = _state(path, rows)
     out = Path(out) if out else path/'report.html'
-    _write_atomic(out, _page(path.resolve().name, config, rows, done, total, _cost(path, rows), _pictures(path), _all_scores(path, rows)).encode('utf-8', 'replace'))
+    write_atomic(out, _page(path.resolve().name, config, rows, done, total, _cost(path, rows), _pictures(path), _all_scores(path, rows)).encode('utf-8', 'replace'))
     return out
 
 def _all_scores(path, rows):

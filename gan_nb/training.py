@@ -25,7 +25,8 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.parametrizations import _SpectralNorm
 from tqdm.auto import tqdm
 
-from .core import _OneLine, latents, save_images, show_curves, show_images, to_image
+from .core import latents, save_images, show_curves, show_images, to_image
+from .files import OneLineError
 from .data import _device
 from .losses import AdversarialLoss
 from .penalties import clip_weights, double_backward
@@ -556,7 +557,7 @@ class Callback:
     def on_error(self, trainer, error): "When the run breaks off; `error` is raised after this"
 
 # %% ../nbs/06_training.ipynb #ad6e590b
-class TrainingError(_OneLine):
+class TrainingError(OneLineError):
     "A run cannot go on: which term, at which step, and what to do"
 
 class _NotFinite(TrainingError): "A loss or a weight is no number any more"
