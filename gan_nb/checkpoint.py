@@ -64,14 +64,14 @@ def describe(
 ) -> dict: # JSON-able; None in the place of each part that is not one of ours
     "What a trainer was made of"
     t = trainer
-    return dict(
+    return plain(dict(
         generator=_network_config(t.G), discriminator=_network_config(t.D),
         loss=t.loss.name if losses.get(t.loss.name) is t.loss else None,
         augment=_augment_config(t.augment),
         penalties=[p.config for p in t.penalties] if all(type(p) is GradientPenalty for p in t.penalties) else None,
         opt_G=_optimizer_config(t.opt_factories[0]), opt_D=_optimizer_config(t.opt_factories[1]),
         schedules={k: asdict(s) for k, s in t.schedules.items()} if all(isinstance(s, Schedule) for s in t.schedules.values()) else None,
-        **{k: getattr(t, k) for k in ('batch_size', 'n_critic', 'clip', 'ema', 'aux', 'unroll', 'precision', 'engine', 'seed')})
+        **{k: getattr(t, k) for k in ('batch_size', 'n_critic', 'clip', 'ema', 'aux', 'unroll', 'precision', 'engine', 'seed')}))
 
 # %% ../nbs/09_checkpoint.ipynb #461d55c9
 def _check_form(x, name):
@@ -350,6 +350,62 @@ def _check_mine(path, trainer):
     if newest is None: raise CheckpointError(f'{path}: holds another run; choose another folder, or go on with that run: load_run({str(path)!r}, data=...)')
     if _step(found[-1]) > newest: raise CheckpointError(f'{path}: has gone on in the meantime; load it again')
 
+# %% ../nbs/09_checkpoint.ipynb #57678f6f
+def _read_json(path):
+    "A JSON object from a file; CheckpointError if it is none"
+    try:
+        if path.stat().st_size > 2**24: raise ValueError('larger than 16 MB')
+        x = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError) as e: raise CheckpointError(f'{path}: cannot be read ({getattr(e, "strerror", None) or e})') from e
+    if not isinstance(x, dict) or type(x.get('format')) is not int or x['format'] < 1: raise CheckpointError(f'{path}: not written by gan_nb')
+    if x['format'] > _format: raise CheckpointError(f'{path}: format {x["format"]} is newer than this gan_nb, which reads up to {_format}; upgrade it')
+    if 'checksum' in x and x.pop('checksum') != _checksum(x): raise CheckpointError(f'{path}: damaged, its checksum differs (if you changed it on purpose, remove the entry "checksum")')
+    return x
+
+# %% ../nbs/09_checkpoint.ipynb #1d8937ac
+_files = ('G', 'D', 'G_ema', 'opt_G', 'opt_D', 'augment', 'random')
+_needed = ('G', 'D', 'opt_G', 'opt_D', 'random')
+
+def _size(file):
+    if not file.is_file(): raise CheckpointError(f'{file}: missing')
+    return file.stat().st_size
+
+def _verified(folder):
+    "The state of a checkpoint, once each of its files has the size and the checksum that it says"
+    state = _read_json(folder/'state.json')
+    digests, sizes = state.get('sha256'), state.get('bytes')
+    if not isinstance(digests, dict): raise CheckpointError(f'{folder/"state.json"}: not written by gan_nb')
+    names = {f'{n}.safetensors' for n in _files} & digests.keys() | {f'{n}.safetensors' for n in _needed}
+    if state['format'] > 2: names |= {'config.json'}
+    # Before format 3 nothing says how large a file is: an optimizer keeps up to three numbers a weight.
+    most = 2**20 + 4*sum(_size(folder/f'{n}.safetensors') for n in ('G', 'D')) if sizes is None else None
+    for name in sorted(names):
+        size = _size(folder/name)
+        if most is not None and size > most: raise CheckpointError(f'{folder/name}: larger than anything that belongs to this run')
+        if most is None and sizes.get(name) != size: raise CheckpointError(f'{folder/name}: damaged, it has {size:,} bytes where {sizes.get(name)} were written')
+        if _digest(folder/name) != digests.get(name): raise CheckpointError(f'{folder/name}: damaged, its checksum differs')
+    return state
+
+def _load_tensors(t, folder):
+    "The tensors of a checkpoint for trainer `t`, by file"
+    optional = ['G_ema']*(t.G_ema is not None and (folder/'G_ema.safetensors').exists()) + ['augment']*hasattr(t.augment, 'state_dict')
+    return {name: load_file(folder/f'{name}.safetensors') for name in (*_needed, *optional)}
+
+def _load_state(t, folder):
+    "Bring trainer `t` to the state in the checkpoint `folder`"
+    state, tensors = _verified(folder), _load_tensors(t, folder)
+    _restore(t, tensors, _checked(t, tensors, state))
+
+def _read_back(t, folder):
+    "Read a checkpoint of trainer `t` as it would be loaded, but for putting it into place; ValueError or CheckpointError if that fails"
+    state = _verified(folder)
+    config = _read_json(folder/'config.json')['trainer']
+    _check_form(config, 'trainer')
+    for kind, value in config.items():
+        if value is None: continue
+        with torch.device('meta'): _made(kind, value)
+    _checked(t, _load_tensors(t, folder), state)
+
 # %% ../nbs/09_checkpoint.ipynb #2cf463a1
 def save_run(
     trainer: Trainer, # at the end of a step
@@ -404,18 +460,6 @@ def checkpoints(
 
 def _step(folder): return int(folder.name.split('_')[1])
 
-# %% ../nbs/09_checkpoint.ipynb #57678f6f
-def _read_json(path):
-    "A JSON object from a file; CheckpointError if it is none"
-    try:
-        if path.stat().st_size > 2**24: raise ValueError('larger than 16 MB')
-        x = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError, RecursionError) as e: raise CheckpointError(f'{path}: cannot be read ({getattr(e, "strerror", None) or e})') from e
-    if not isinstance(x, dict) or type(x.get('format')) is not int or x['format'] < 1: raise CheckpointError(f'{path}: not written by gan_nb')
-    if x['format'] > _format: raise CheckpointError(f'{path}: format {x["format"]} is newer than this gan_nb, which reads up to {_format}; upgrade it')
-    if 'checksum' in x and x.pop('checksum') != _checksum(x): raise CheckpointError(f'{path}: damaged, its checksum differs (if you changed it on purpose, remove the entry "checksum")')
-    return x
-
 # %% ../nbs/09_checkpoint.ipynb #9972aaab
 def _inside(folder):
     "What lies in a folder; nothing if it is gone, or none"
@@ -452,50 +496,6 @@ def _check_sizes(folder, config, own):
         have, free = _size(folder/file), _free_memory()
         if have < need: raise CheckpointError(f'{folder/file}: damaged, its {have:,} bytes cannot hold the {kind} of config.json, which has {need:,}')
         if 4*need > free: raise CheckpointError(f'{folder}: its {kind} takes some {4*need/1e9:.1f} GB of memory to train, {free/1e9:.1f} are free')
-
-def _size(file):
-    if not file.is_file(): raise CheckpointError(f'{file}: missing')
-    return file.stat().st_size
-
-# %% ../nbs/09_checkpoint.ipynb #1d8937ac
-_files = ('G', 'D', 'G_ema', 'opt_G', 'opt_D', 'augment', 'random')
-_needed = ('G', 'D', 'opt_G', 'opt_D', 'random')
-
-def _verified(folder):
-    "The state of a checkpoint, once each of its files has the size and the checksum that it says"
-    state = _read_json(folder/'state.json')
-    digests, sizes = state.get('sha256'), state.get('bytes')
-    if not isinstance(digests, dict): raise CheckpointError(f'{folder/"state.json"}: not written by gan_nb')
-    names = {f'{n}.safetensors' for n in _files} & digests.keys() | {f'{n}.safetensors' for n in _needed}
-    if state['format'] > 2: names |= {'config.json'}
-    # Before format 3 nothing says how large a file is: an optimizer keeps up to three numbers a weight.
-    most = 2**20 + 4*sum(_size(folder/f'{n}.safetensors') for n in ('G', 'D')) if sizes is None else None
-    for name in sorted(names):
-        size = _size(folder/name)
-        if most is not None and size > most: raise CheckpointError(f'{folder/name}: larger than anything that belongs to this run')
-        if most is None and sizes.get(name) != size: raise CheckpointError(f'{folder/name}: damaged, it has {size:,} bytes where {sizes.get(name)} were written')
-        if _digest(folder/name) != digests.get(name): raise CheckpointError(f'{folder/name}: damaged, its checksum differs')
-    return state
-
-def _load_tensors(t, folder):
-    "The tensors of a checkpoint for trainer `t`, by file"
-    optional = ['G_ema']*(t.G_ema is not None and (folder/'G_ema.safetensors').exists()) + ['augment']*hasattr(t.augment, 'state_dict')
-    return {name: load_file(folder/f'{name}.safetensors') for name in (*_needed, *optional)}
-
-def _load_state(t, folder):
-    "Bring trainer `t` to the state in the checkpoint `folder`"
-    state, tensors = _verified(folder), _load_tensors(t, folder)
-    _restore(t, tensors, _checked(t, tensors, state))
-
-def _read_back(t, folder):
-    "Read a checkpoint of trainer `t` as it would be loaded, but for putting it into place; ValueError or CheckpointError if that fails"
-    state = _verified(folder)
-    config = _read_json(folder/'config.json')['trainer']
-    _check_form(config, 'trainer')
-    for kind, value in config.items():
-        if value is None: continue
-        with torch.device('meta'): _made(kind, value)
-    _checked(t, _load_tensors(t, folder), state)
 
 # %% ../nbs/09_checkpoint.ipynb #fdee9d1b
 def _pick(path, step):
