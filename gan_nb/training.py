@@ -23,6 +23,7 @@ from fastcore.basics import patch
 from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
+from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 from tqdm.auto import tqdm
@@ -261,6 +262,8 @@ def _ready(net, name, data, device):
     if getattr(net, 'shape', tuple(data.shape)) != tuple(data.shape): raise ValueError(f'{kind} is built for {tuple(net.shape)}, the data has {tuple(data.shape)}')
     if getattr(net, 'n_classes', 0) not in (0, data.n_classes): raise ValueError(f'{kind} is built for {net.n_classes} classes, the data has {data.n_classes}')
     if name == 'G' and not hasattr(net, 'latent_dim'): raise ValueError(f'{kind} has no latent_dim: set it to the dimensions of the latent that it takes')
+    if lazy := [n for n, p in net.named_parameters() if isinstance(p, UninitializedParameter)]:
+        raise ValueError(f'{name}: {lazy[0]} is not built yet, a lazy layer must see a batch first: call {name}(torch.zeros(...)) once')
     if low := [n for n, p in net.named_parameters() if p.requires_grad and p.dtype in (torch.bfloat16, torch.float16)]:
         raise ValueError(f"{name}: {low[0]} is in 16 bits, in which small updates are lost: call .float(), precision='bf16' computes in 16 bits all the same")
     net = net.to(device)
