@@ -374,15 +374,16 @@ def _verified(folder):
     "The state of a checkpoint, once each of its files has the size and the checksum that it says"
     state = _read_json(folder/'state.json')
     digests, sizes = state.get('sha256'), state.get('bytes')
-    if not isinstance(digests, dict): raise CheckpointError(f'{folder/"state.json"}: not written by gan_nb')
+    described = state['format'] > 2                                              # from then on with a description and sizes
+    if not isinstance(digests, dict) or (described and not isinstance(sizes, dict)): raise CheckpointError(f'{folder/"state.json"}: not written by gan_nb')
     names = {f'{n}.safetensors' for n in _files} & digests.keys() | {f'{n}.safetensors' for n in _needed}
-    if state['format'] > 2: names |= {'config.json'}
+    if described: names |= {'config.json'}
     # Before format 3 nothing says how large a file is: an optimizer keeps up to three numbers a weight.
-    most = 2**20 + 4*sum(_size(folder/f'{n}.safetensors') for n in ('G', 'D')) if sizes is None else None
+    most = 2**20 + 4*sum(_size(folder/f'{n}.safetensors') for n in ('G', 'D')) if not described else None
     for name in sorted(names):
         size = _size(folder/name)
         if most is not None and size > most: raise CheckpointError(f'{folder/name}: larger than anything that belongs to this run')
-        if most is None and sizes.get(name) != size: raise CheckpointError(f'{folder/name}: damaged, it has {size:,} bytes where {sizes.get(name)} were written')
+        if described and sizes.get(name) != size: raise CheckpointError(f'{folder/name}: damaged, it has {size:,} bytes where {sizes.get(name)} were written')
         if _digest(folder/name) != digests.get(name): raise CheckpointError(f'{folder/name}: damaged, its checksum differs')
     return state
 
