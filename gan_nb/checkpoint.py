@@ -10,7 +10,7 @@ Docs: https://gan-nb.github.io/gan_nb/checkpoint.html.md"""
 __all__ = ['CheckpointError', 'describe', 'assemble', 'save_run', 'checkpoints', 'read_config', 'load_run', 'Checkpoint']
 
 # %% ../nbs/09_checkpoint.ipynb #36c71c72
-import copy, hashlib, json, math, os, platform, re, shutil, stat, time, warnings
+import hashlib, json, math, os, platform, re, shutil, stat, time, warnings
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path

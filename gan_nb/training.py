@@ -831,13 +831,14 @@ def fit(self: Trainer,
     "Train; schedules run over all steps of the run, also when it goes on after a stop, and stay at their end in steps beyond that"
     steps, log_every = check_int(steps, 'steps'), check_int(log_every, 'log_every', least=1, most=10_000)
     end, self._stop = self.steps_done + steps, None
-    if steps: self._plan(end)
+    late = self._plan(end) if steps else None
     started = []
     with _graceful(self):
         try:
             for cb in cbs:
                 started.append(cb)
                 cb.before_fit(self)
+            if late: warnings.warn(late, stacklevel=2)
             while self.steps_done < end and not self._stop: self._one(end, cbs, log_every)
             self._log(cbs)
             for cb in cbs: cb.after_fit(self)
@@ -848,13 +849,13 @@ def fit(self: Trainer,
 
 @patch
 def _plan(self: Trainer, end):
-    "Settle how far the run goes, and over how many steps its schedules run"
-    finished = 0 < self.total_steps <= self.steps_done
-    if finished and self.schedules and not self.schedule_steps:
-        self.schedule_steps = self.total_steps
-        warnings.warn(f'the schedules ended at step {self.total_steps} and stay at their end; '
-                      f'to spread them over the longer run, set total_steps = {end} before fit', stacklevel=3)
-    self.total_steps = max(self.total_steps, end)
+    "Settle how far the run goes, and over how many steps its schedules run; what is to be said of it, if anything"
+    before, self.total_steps = self.total_steps, max(self.total_steps, end)
+    finished = 0 < before <= self.steps_done
+    if not finished or not self.schedules or self.schedule_steps: return None
+    self.schedule_steps = before
+    return (f'the schedules ended at step {before} and stay at their end; '
+            f'to spread them over the longer run, set total_steps = {end} before fit')
 
 def _tell(cb, trainer, error):
     "Tell a callback of an error; what goes wrong there hides neither this error nor the other callbacks"
