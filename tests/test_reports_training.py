@@ -246,7 +246,7 @@ def nn_G16():
 def test_parts_of_the_wrong_kind_are_told_in_a_line():
     "DataParallel, a DataLoader, an optimizer in place of what makes one, no latent_dim, a loss and a schedule that are none"
     refused('wrapped in DataParallel', lambda: make(nn.DataParallel(MLPGenerator(4, SHAPE, width=8))))
-    refused('a DataLoader has no shape', lambda: make(data=DataLoader(torch.zeros(4, *SHAPE))))
+    refused('a DataLoader has no `shape`', lambda: make(data=DataLoader(torch.zeros(4, *SHAPE))))
     G = MLPGenerator(4, SHAPE, width=8)
     refused('give what makes an optimizer', lambda: make(G, opt_G=Adam(G.parameters())))
     refused('has no latent_dim', lambda: make(nn.Sequential(nn.Linear(4, 64), nn.Unflatten(1, SHAPE))))
