@@ -18,7 +18,7 @@ from torchvision import datasets
 
 from gan_nb.all import *
 from gan_nb.files import write_atomic
-from gan_nb.data import _Batches, _generator, _ready
+from gan_nb.data import Batches, _generator, _ready
 
 # ---- data
 
@@ -32,7 +32,7 @@ class StackedDigits:
             for p in itertools.count(position, batch_size):
                 rows = torch.randint(len(self.digits), (batch_size, 3), generator=_generator(seed, p))
                 yield _ready(self.digits.images[rows, 0], None, torch.device(device or default_device()))      # (B, 3, 28, 28)
-        return _Batches(start, batch_size)
+        return Batches(start, batch_size)
 
 def spread(mixture):
     "Root of the mean square of a mixture's coordinates"

@@ -82,37 +82,44 @@ class Batches:
 # %% ../nbs/01_data.ipynb #b1359fe0
 class DataSet(Protocol):
     "What a data set is to the rest of this book; a class that inherits from it adds `shape`, `__len__` and `batches`"
-    shape: tuple         # of a sample, without the batch: (C, H, W) for images, (2,) for points
-    classes: list = []   # the name of each label; empty if samples have none
-    labels = None        # (N,) int64 where they are known all at once
+    shape: tuple                             # of a sample, without the batch: (C, H, W) for images, (2,) for points
+    classes: list = []                       # the name of each label; empty if samples have none
+    labels = None                            # (N,) int64 where they are known all at once
+    config: dict = dict(source='tensor')     # JSON: the arguments with which `load_data` makes it again
     @property
     def n_classes(self) -> int: return len(self.classes)
     @property
-    def config(self) -> dict: return dict(source='tensor')    # JSON: the arguments with which `load_data` makes it again
-    @property
-    def fingerprint(self) -> dict: return dict(images=len(self), classes=list(self.classes), names=None)    # JSON: what tells it from others
-    def __len__(self) -> int: ...                             # samples in an epoch
-    def batches(self, batch_size: int, seed: int = 0, device=None) -> Batches: ...    # of (x, y): (B, *shape), and (B,) int64 or None
+    def fingerprint(self) -> dict:
+        "JSON: what tells it from other data"
+        return dict(images=len(self), classes=list(self.classes), names=None)
+    def __len__(self) -> int:
+        "Samples in an epoch"
+    def batches(self, batch_size: int, seed: int = 0, device=None) -> Batches:
+        "Of (x, y) without end: (B, *shape), and (B,) int64 or None; seed and position decide each"
+
+def _lacks(data, name):
+    "Whether `data` has no `name`, or has only inherited the promise of it"
+    promised = name in ('__len__', 'batches') and getattr(type(data), name, None) is getattr(DataSet, name)
+    return promised or not hasattr(data, name)
 
 def check_data(
     data # whatever was given as a data set
 ) -> None:
-    "Raise a ValueError that names what `data` lacks to be trained on; `classes`, `labels` and `fingerprint` may be missing"
-    def lacks(name): return not hasattr(data, name) or getattr(type(data), name, 0) is getattr(DataSet, name, 1) and name in ('__len__', 'batches')
-    missing = [k for k in ('shape', 'n_classes', 'config', '__len__', 'batches') if lacks(k)]
+    "Raise a ValueError that names what `data` lacks; `classes`, `labels` and `fingerprint` may be missing"
+    kind = type(data).__name__
+    missing = [f'`{k}`' for k in ('shape', 'n_classes', 'config', '__len__', 'batches') if _lacks(data, k)]
     if missing:
-        raise ValueError(f'a {type(data).__name__} has no {", ".join(f"`{k}`" for k in missing)}: load_data(folder) and ImageData(images) '
-                         'make data sets, and what one of your own needs says gan_nb.data.DataSet')
-    try: n, shape = data.n_classes, [check_int(s, 'each entry', 1) for s in data.shape]
-    except (TypeError, ValueError) as e: raise ValueError(f'{type(data).__name__}.shape must be the shape of a sample, got {data.shape!r} ({e})') from None
-    check_int(n, f'{type(data).__name__}.n_classes')
-    if not shape: raise ValueError(f'{type(data).__name__}.shape must be the shape of a sample, got ()')
+        raise ValueError(f'a {kind} has no {", ".join(missing)}: load_data(folder) and ImageData(images) '
+                         'make data sets; what one of your own needs says gan_nb.data.DataSet')
+    try: shape = [check_int(s, 'each entry', 1) for s in data.shape]
+    except (TypeError, ValueError): shape = []
+    if not shape: raise ValueError(f'{kind}.shape must be the shape of a sample, such as (3, 32, 32), not {data.shape}')
+    check_int(data.n_classes, f'{kind}.n_classes')
 
 # %% ../nbs/01_data.ipynb #a2273764
 class _DataSet(DataSet):
     "What every data set of ours has"
     flip, names, value_range, left_out, clear = False, None, None, {}, 0
-    config = None
     @property
     def fingerprint(self):
         "JSON: how many images there are, the names of the classes, and a SHA-256 of the names of the files"
@@ -126,7 +133,8 @@ class _DataSet(DataSet):
         "What happened to the images on their way that somebody may not expect"
         if self.value_range: yield 'values from {:g} to {:g}'.format(*self.value_range)
         if self.clear and self.shape[0] in (1, 3): yield f'{self.clear:,} with transparency, shown on white'
-        out = [f'{name} ({what if isinstance(what, str) else f"{what:,} images"})' for name, what in self.left_out.items()]
+        counted = {k: v if isinstance(v, str) else f'{v:,} images' for k, v in self.left_out.items()}
+        out = [f'{name} ({what})' for name, what in counted.items()]
         if out: yield 'left out: ' + ', '.join(out[:4]) + (f' and {len(out) - 4} more' if len(out) > 4 else '')
 
 def _digest(names):
@@ -154,7 +162,8 @@ class Mixture(_DataSet):
     @property
     def fingerprint(self):
         "JSON: how many modes there are, how wide, and a SHA-256 of where"
-        return dict(modes=len(self.modes), std=self.std, centres=hashlib.sha256(self.modes.cpu().numpy().tobytes()).hexdigest())
+        centres = hashlib.sha256(self.modes.cpu().numpy().tobytes()).hexdigest()
+        return dict(modes=len(self.modes), std=self.std, centres=centres)
     def __repr__(self):
         return f'Mixture: {len(self.modes)} modes in the plane, std {self.std}, from {self.config["source"]}'
     def _kept(self): return 'drawn as needed'
@@ -195,7 +204,8 @@ def ring(
     std: float = .02 # of each mode
 ) -> Mixture:
     "Place Gaussians evenly on a circle"
-    n, radius, std = check_int(n, 'modes of a ring: n', 1, 10_000), check_float(radius, 'radius'), check_float(std, 'std', 0)
+    n = check_int(n, 'modes of a ring: n', 1, 10_000)
+    radius, std = check_float(radius, 'radius'), check_float(std, 'std', 0)
     angle = torch.arange(n)*(2*math.pi/n)
     config = dict(source='ring', n=n, radius=radius, std=std)
     return Mixture(radius*torch.stack([angle.cos(), angle.sin()], 1), std, config=config)
@@ -207,7 +217,8 @@ def grid(
     std: float = .05 # of each mode
 ) -> Mixture:
     "Place Gaussians on a square grid around the origin"
-    side, spacing, std = check_int(side, 'modes in a row: side', 1, 100), check_float(spacing, 'spacing'), check_float(std, 'std', 0)
+    side = check_int(side, 'modes in a row: side', 1, 100)
+    spacing, std = check_float(spacing, 'spacing'), check_float(std, 'std', 0)
     at = (torch.arange(side) - (side - 1)/2)*spacing
     config = dict(source='grid', side=side, spacing=spacing, std=std)
     return Mixture(torch.cartesian_prod(at, at), std, config=config)
@@ -219,27 +230,30 @@ def _labels(labels, classes, n):
     try: labels = labels if torch.is_tensor(labels) else torch.as_tensor(np.asarray(labels))
     except TypeError: raise ValueError(f'labels must be whole numbers, got {np.asarray(labels).dtype} values') from None
     if labels.is_floating_point() or labels.is_complex():
-        raise ValueError(f'labels must be whole numbers, the numbers of classes, got {labels.dtype} {tuple(labels.shape)}')
+        raise ValueError(f'labels must be whole numbers, got {labels.dtype} {tuple(labels.shape)}')
     labels = labels.to(torch.int64)
     if labels.shape != (n,): raise ValueError(f'{n} images need labels of shape ({n},), got {tuple(labels.shape)}')
     least, most = int(labels.min()), int(labels.max())
     if classes is None or not len(classes): classes = range(min(most + 1, 10**6))
-    if not 0 <= least <= most < len(classes): raise ValueError(f'labels must lie in [0, {len(classes)}), got {least} to {most}')
+    if not 0 <= least <= most < len(classes):
+        raise ValueError(f'labels must lie in [0, {len(classes)}), got {least} to {most}')
     return labels, list(map(str, classes))
 
 # %% ../nbs/01_data.ipynb #5f3ecd68
 def _check_images(images):
     "Images as a tensor (N, C, H, W) of bytes; ValueError says how to make one of what was given"
     try: images = torch.as_tensor(images)
-    except (TypeError, ValueError, RuntimeError) as e: raise ValueError(f'images must be a tensor (N, C, H, W) of uint8 ({e})') from None
-    if images.dtype == torch.uint8 and images.ndim == 4 and images.numel() and 1 <= images.shape[1] <= 4: return images
-    wrong = f'images must be uint8 (N, C, H, W) with C from 1 to 4, got {images.dtype} {tuple(images.shape)}'
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise ValueError(f'images must be a tensor (N, C, H, W) of uint8 ({e})') from None
+    if images.dtype == torch.uint8 and images.ndim == 4 and images.numel() and images.shape[1] <= 4: return images
+    help = ''
     if images.ndim == 4 and images.is_floating_point():
-        raise ValueError(f'{wrong}; gan_nb.core.to_image makes bytes of floats in [-1, 1], (255*x).round().to(torch.uint8) of floats in [0, 1]')
-    if images.ndim == 4 and images.shape[-1] in (1, 2, 3, 4): raise ValueError(f'{wrong}; channels come second: images.permute(0, 3, 1, 2)')
-    if images.ndim == 3: raise ValueError(f'{wrong}; of grey images without channels, images[:, None] makes such')
-    if images.ndim == 2: raise ValueError(f'{wrong}; vectors are no images: gan_nb.data.DataSet says what a data set of your own needs')
-    raise ValueError(wrong)
+        help = '; gan_nb.core.to_image makes bytes of floats in [-1, 1], (255*x).round().byte() of floats in [0, 1]'
+    elif images.ndim == 4 and images.shape[-1] <= 4: help = '; channels come second: images.permute(0, 3, 1, 2)'
+    elif images.ndim == 3: help = '; of grey images without channels, images[:, None] makes such'
+    elif images.ndim == 2: help = '; vectors are no images: gan_nb.data.DataSet says what data of your own needs'
+    got = f'{images.dtype} {tuple(images.shape)}'
+    raise ValueError(f'images must be uint8 (N, C, H, W) with C from 1 to 4, got {got}{help}')
 
 # %% ../nbs/01_data.ipynb #e87b323f
 class ImageData(_DataSet):
@@ -329,7 +343,8 @@ def _check_request(size, channels):
     limit = Image.MAX_IMAGE_PIXELS or math.inf
     if math.prod(pair) > limit: raise ValueError(f'size {size}: more pixels than Image.MAX_IMAGE_PIXELS, {limit}')
     try: return pair, None if channels is None else check_int(channels, 'channels', 1, 4)
-    except ValueError: raise ValueError(f'channels must be 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha), got {channels}') from None
+    except ValueError: pass
+    raise ValueError(f'channels must be 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha), got {channels}')
 
 # %% ../nbs/01_data.ipynb #de47222d
 def _recolour(x, channels):
@@ -353,8 +368,9 @@ def _from_array(images, labels, classes, size, channels, flip, **config):
     config |= dict(size=list(size), channels=channels) | (dict(flip=True) if flip else {})
     need, free = len(images)*channels*math.prod(size), _free_memory()
     if need > free:
-        raise ValueError(f'{len(images):,} images of {channels} x {size[0]} x {size[1]} take {need/1e9:.1f} GB of memory, {free/1e9:.1f} are free; '
-                         'choose a smaller size')
+        shape = f'{channels} x {size[0]} x {size[1]}'
+        raise ValueError(f'{len(images):,} images of {shape} take {need/1e9:.1f} GB of memory, '
+                         f'{free/1e9:.1f} are free; choose a smaller size')
     return ImageData(_fit(images, size, channels), labels, classes, flip, config)
 
 # %% ../nbs/01_data.ipynb #65fcbb6f
@@ -365,13 +381,16 @@ def digits(
 ) -> ImageData: # 1,797 images, labels 0 to 9
     "Load the handwritten digits embedded in scikit-learn"
     d = load_digits()
-    images = torch.from_numpy(d.images*255/16).round().to(torch.uint8)[:, None]    # (1797, 1, 8, 8), from levels 0 to 16
+    images = torch.from_numpy(d.images*255/16).round().to(torch.uint8)[:, None]    # (1797, 1, 8, 8), of levels 0 to 16
     return _from_array(images, d.target, range(10), size, channels, flip, source='digits')
 
 # %% ../nbs/01_data.ipynb #55b2f285
 def _clear(im): return im.mode in ('LA', 'La', 'PA', 'RGBA', 'RGBa') or 'transparency' in im.info
 def _is_grey(im): return im.mode in ('1', 'L', 'LA', 'La') or im.mode[0] in 'IF'
-def _no_known_range(im): return im.mode == 'F' or (im.mode == 'I' and im.format == 'TIFF')    # others with this mode have 16 bits
+
+def _no_known_range(im):
+    "Whether the type does not tell the range: floats, and TIFFs of 32 bits; other files of mode 'I' have 16 bits"
+    return im.mode == 'F' or (im.mode == 'I' and im.format == 'TIFF')
 
 def _range_of(least, most):
     "The values (black, white) of float pictures whose values run from `least` to `most`"
@@ -389,7 +408,7 @@ def _extremes(im):
     return a.min().item(), a.max().item()
 
 def _eight_bits(im, value_range=None):
-    "`im` with 8 bits per channel as L, LA, RGB or RGBA; where its type does not tell its range, it is `value_range`, or found in this picture alone"
+    "`im` with 8 bits per channel as L, LA, RGB or RGBA; a range that its type does not tell is `value_range`, or its own"
     if im.mode[0] not in 'IF': return im.convert(('L' if _is_grey(im) else 'RGB') + 'A'*_clear(im))
     black, white = 0, 65535
     if _no_known_range(im):
@@ -402,13 +421,16 @@ def _eight_bits(im, value_range=None):
     return Image.fromarray(a.clip(0, 255).round().astype(np.uint8))
 
 # %% ../nbs/01_data.ipynb #ad252126
-_formats = 'JPEG PNG WEBP GIF BMP TIFF AVIF HEIF JXL JPEG2000 PPM TGA ICO QOI PSD DDS'.split()    # HEIF and JXL if a plugin brings them
+# HEIF and JXL are among them if a plugin brings them
+_formats = 'JPEG PNG WEBP GIF BMP TIFF AVIF HEIF JXL JPEG2000 PPM TGA ICO QOI PSD DDS'.split()
 
 def _opened(f):
-    "The picture in the file `f` by its header. A JPEG is opened by its own class, for it may exceed Pillow's limit and be decoded smaller"
+    "The picture in the file `f` by its header; a JPEG by its own class, for it may be larger than Pillow allows"
     jpeg = f.read(3) == b'\xff\xd8\xff'
     f.seek(0)
-    try: return JpegImagePlugin.JpegImageFile(f) if jpeg else Image.open(f, formats=[k for k in _formats if k in Image.OPEN])
+    try:
+        if jpeg: return JpegImagePlugin.JpegImageFile(f)
+        return Image.open(f, formats=[k for k in _formats if k in Image.OPEN])
     except SyntaxError as e: raise UnidentifiedImageError(str(e)) from e
 
 def _open(f, size):
@@ -419,12 +441,13 @@ def _open(f, size):
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e: raise ValueError(f'{e} {help}') from e
     limit, full = Image.MAX_IMAGE_PIXELS or math.inf, im.size
     im.draft(None, (2*max(size),)*2)    # JPEG only: decode at 1/2, 1/4 or 1/8 of the size if that is plenty
-    most = limit if 'progressive' in im.info else 4*limit    # a progressive JPEG is held in memory as a whole
+    most = limit*(2 if 'progressive' in im.info else 4)    # a progressive JPEG is held in memory as a whole
     if math.prod(im.size) > limit or math.prod(full) > most:
         raise ValueError(f'{full[0]} x {full[1]} pixels exceed Image.MAX_IMAGE_PIXELS, {limit}; {help}')
     return im
 
-_turns = dict(enumerate([Image.Transpose[k] for k in ('FLIP_LEFT_RIGHT', 'ROTATE_180', 'FLIP_TOP_BOTTOM', 'TRANSPOSE', 'ROTATE_270', 'TRANSVERSE', 'ROTATE_90')], 2))
+_turns = 'FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90'.split()    # for 2 to 8
+_turns = {i: Image.Transpose[turn] for i, turn in enumerate(_turns, 2)}
 
 def _turn(im):
     "How the EXIF orientation says that `im` has to be turned, or None"
@@ -456,7 +479,7 @@ def _png_parts(x):
         at = end
 
 def _jpeg_parts(x):
-    "The parts of a JPEG, and whether the picture needs them: all but comments and the notes of applications, where JFIF, EXIF and Adobe's are needed"
+    "The parts of a JPEG, and whether the picture needs them: no comments, and of other notes JFIF, EXIF and Adobe's"
     yield x[:2], True
     at = 2
     while at + 4 <= len(x) and x[at] == 0xff and x[at + 1] != 0xda:
@@ -499,7 +522,8 @@ def _why(e):
 
 def _report(bad, total, source, on_error):
     "Refuse the unreadable files, name -> exception, or warn of them"
-    names = ', '.join(f'{n} ({_why(e)})' for n, e in itertools.islice(bad.items(), 5)) + (f' and {len(bad) - 5} more' if len(bad) > 5 else '')
+    names = ', '.join(f'{n} ({_why(e)})' for n, e in itertools.islice(bad.items(), 5))
+    if len(bad) > 5: names += f' and {len(bad) - 5} more'
     what = f'{source}: {len(bad)} of {total} images cannot be read: {names}'
     if on_error == 'raise': raise DataError(f"{what}; repair or remove them, or pass on_error='skip'")
     if len(bad) == total: raise DataError(f'{what}; none is left')
@@ -509,12 +533,13 @@ def _report(bad, total, source, on_error):
 def _holds_run(inside):
     "Whether a folder with these names in it, folders with a slash at the end, is that of a run"
     inside = set(inside)
-    return {'config.json', 'checkpoints/'} <= inside or {'running.json', '.lock'} <= inside    # the latter while it begins
+    begins = {'running.json', '.lock'} <= inside
+    return begins or {'config.json', 'checkpoints/'} <= inside
 
 def is_run(
     folder: str|Path # any path
 ) -> bool: # False also for what is not there
-    "Whether a folder holds a run of ours: config.json beside checkpoints, or the lock of a run that begins. Such a folder is no data"
+    "Whether a folder holds a run, and so no data: config.json beside checkpoints, or the lock of a run that begins"
     folder = Path(folder)
     return folder.is_dir() and _holds_run(p.name + '/'*p.is_dir() for p in folder.iterdir())
 
@@ -528,7 +553,8 @@ def _runs_among(names):
     return {folder for folder, found in inside.items() if _holds_run(found)}
 
 # %% ../nbs/01_data.ipynb #53469f0e
-_split_words = re.compile(r'(?<![A-Za-z])(?:((?i:training|trainval|train))|(?i:testing|tests?|validation|valid|val|evaluation|eval|dev))'
+_split_words = re.compile(r'(?<![A-Za-z])(?:((?i:training|trainval|train))|'
+                          r'(?i:testing|tests?|validation|valid|val|evaluation|eval|dev))'
                           r'(?=$|[A-Z]$|[A-Z][a-z]|[^A-Za-z]|(?i:sets?|data|images?|imgs?)(?![a-z]))')
 
 def _split_word(folder):
@@ -563,19 +589,24 @@ def _keep_train(names):
     return [n for n, w in zip(names, where) if w is None], dict(Counter(w for w in where if w is not None))
 
 # %% ../nbs/01_data.ipynb #167f642b
-_endings = set('.png .apng .jpg .jpeg .jpe .jfif .gif .webp .avif .heic .heif .jxl .jp2 .bmp .tif .tiff .tga .ico .pbm .pgm .ppm .pnm .qoi .psd .dds'.split())
+_endings = set('.png .apng .jpg .jpeg .jpe .jfif .gif .webp .avif .heic .heif .jxl .jp2 .bmp .tif .tiff .tga .ico '
+               '.pbm .pgm .ppm .pnm .qoi .psd .dds'.split())
+_unread = set('.svg .svgz .eps .exr .hdr .dng .cr2 .cr3 .nef .arw .orf .raf'.split())    # we cannot read these
 
 def _pick(names):
-    "The names that end like an image and are not hidden, sorted, without runs and what is for judging; and what was left out: folder -> images, or what it is"
-    images = [n for n in sorted(set(names)) if os.path.splitext(n)[1].lower() in _endings]
-    images = [n for n in images if not any(p[:1] == '.' or p == '__MACOSX' for p in n.split('/'))]
+    "The names of images, sorted, and what was left out: for each folder the number of its images, or what it is"
+    def ending(name): return os.path.splitext(name)[1].lower()
+    def hidden(name): return any(p[:1] == '.' or p == '__MACOSX' for p in name.split('/'))
     runs = _runs_among(names)
+    shown = [n for n in sorted(set(names)) if ending(n) in _endings | _unread and not hidden(n)]
+    images = [n for n in shown if ending(n) in _endings]
+    unread = Counter(f'*{ending(n)}' for n in shown if ending(n) in _unread)
     def run_of(name):
         steps = name.split('/')
         return next((at for at in ('/'.join(steps[:i]) for i in range(len(steps))) if at in runs), None)
     of_runs = {n: at for n in images if (at := run_of(n)) is not None} if runs else {}
     kept, judged = _keep_train([n for n in images if n not in of_runs])
-    return kept, judged | {at or '.': 'a run' for at in dict.fromkeys(of_runs.values())}
+    return kept, judged | {at or '.': 'a run' for at in dict.fromkeys(of_runs.values())} | dict(unread)
 
 def _walk(folder):
     "All files below `folder`, their paths with slashes; linked folders are entered, each once"
@@ -613,7 +644,8 @@ def _entries(z):
     "The files of a zip, by their paths with slashes"
     windows, found = not any('/' in i.filename for i in z.infolist()), {}
     for i in z.infolist():
-        name = i.filename.replace('\\', '/') if windows or i.create_system != 3 else i.filename    # 3: made on Unix, where names may have any sign
+        unix = i.create_system == 3 and not windows    # where a name may have any sign in it
+        name = i.filename if unix else i.filename.replace('\\', '/')
         steps = [s for s in name.split('/') if s not in ('', '.', '..')]
         if steps and not name.endswith('/'): found['/'.join(steps)] = i
     return found
@@ -625,21 +657,25 @@ class _Files:
         names = list(_walk(root)) if self.root.is_dir() else list(self._archive())
         self.names, self.left_out = _pick(names)
         if not self.names:
-            if '.' in self.left_out: raise DataError(f'{root}: holds a run (config.json beside checkpoints), no data; name a folder inside of it')
-            runs = ', all of them in runs' if self.left_out else ''
-            raise DataError(f'{root}: no images among its {len(names)} files{runs}; their names end in .png, .jpg, .webp and the like')
+            if '.' in self.left_out:
+                raise DataError(f'{root}: holds a run (config.json beside checkpoints), no data; name a folder in it')
+            but = f' but for {", ".join(itertools.islice(self.left_out, 4))}' if self.left_out else ''
+            raise DataError(f'{root}: no images among its {len(names)} files{but}; '
+                            'their names end in .png, .jpg, .webp and the like')
         if not self.root.is_dir(): self._check_budget(budget)
     def _check_budget(self, budget):
         size, packed = sum(self._entry(n).file_size for n in self.names), self.root.stat().st_size
         most = max(2**32, 100*packed) if budget is None else budget
         if size > most:
-            raise DataError(f'{self.root}: its images inflate to {size:,} bytes, {most:,} are the most for {packed:,}; if you trust it, unpack it, or pass budget={size}')
+            raise DataError(f'{self.root}: its images inflate to {size:,} bytes, {most:,} are the most for {packed:,}; '
+                            f'if you trust it, unpack it, or pass budget={size}')
     def __getstate__(self): return dict(root=self.root, names=self.names, left_out=self.left_out, _pid=None)
     def _archive(self):
         "The entries of the zip, which this process has opened"
         if self._pid == os.getpid(): return self._found
         try: self._zip = zipfile.ZipFile(self.root)
-        except (OSError, zipfile.BadZipFile) as e: raise DataError(f'{self.root}: neither a folder nor a zip that opens ({_why(e)})') from None
+        except (OSError, zipfile.BadZipFile) as e:
+            raise DataError(f'{self.root}: neither a folder nor a zip that opens ({_why(e)})') from None
         self._found, self._pid = _entries(self._zip), os.getpid()
         return self._found
     def _entry(self, name):
@@ -651,7 +687,8 @@ class _Files:
         size, limit = (path.stat().st_size, 2**29) if plain else (self._entry(name).file_size, 2**28)
         if plain and not path.is_file(): raise ValueError('not an ordinary file')
         if size > limit: raise ValueError(f'{size:,} bytes, {limit:,} are the most')
-        return open(path, 'rb') if plain else io.BytesIO(self._zip.read(self._entry(name)))         # a zip is slow to go back in
+        if plain: return open(path, 'rb')
+        return io.BytesIO(self._zip.read(self._entry(name)))    # a zip is slow to go back in
 
 # %% ../nbs/01_data.ipynb #17854e5e
 class _Look(NamedTuple):
@@ -684,6 +721,14 @@ def _range_of_set(looks):
     found = [l.extremes for l in looks if isinstance(l, _Look) and l.extremes]
     return list(_range_of(min(e[0] for e in found), max(e[1] for e in found))) if found else None
 
+def _check_range(value_range):
+    "(black, white) as a list of two numbers, or None"
+    if value_range is None: return None
+    try: black, white = (check_float(v, 'value_range') for v in value_range)
+    except (TypeError, ValueError): black = white = None
+    if black is not None and black < white: return [black, white]
+    raise ValueError(f'value_range must be (black, white), two numbers with black below white, got {value_range!r}')
+
 # %% ../nbs/01_data.ipynb #c6e8b1b9
 class ImageStream(_DataSet):
     "Read images from a folder or a zip as they are needed"
@@ -695,8 +740,8 @@ class ImageStream(_DataSet):
         labels: torch.Tensor|None = None, # (N,) integers
         classes: list|None = None, # the name of each label; default: '0', '1', ...
         flip: bool = False, # add the mirror image of each: an epoch is then 2N long
-        config: dict|None = None, # the arguments with which `load_data` makes it again; default: found, if there are such
-        workers: int|None = None, # processes that decode, 0 for this one; default: one per core, at most 8. May be set later
+        config: dict|None = None, # the arguments with which `load_data` makes it again; default: found, if possible
+        workers: int|None = None, # processes that decode, 0 for this one; default: one per core, up to 8. May be set
         value_range: tuple|None = None # (black, white) of float pictures; default: found from those that are TIFFs
     ):
         self.files = files if isinstance(files, _Files) else _Files(files)
@@ -704,7 +749,7 @@ class ImageStream(_DataSet):
         self.size, channels = _check_request(size, 3 if channels is None else channels)
         self.shape, self.flip = (channels, *self.size), bool(flip)
         self.labels, self.classes = _labels(labels, classes, len(self.names))
-        self.value_range, self.left_out = value_range, self.files.left_out
+        self.value_range, self.left_out = _check_range(value_range), self.files.left_out
         if value_range is None and config is None:
             tiffs = [n for n in self.names if n.lower().endswith(('.tif', '.tiff'))]
             self.value_range = _range_of_set(_try_all(lambda n: self.files._look(n, self.size), tiffs))
@@ -714,8 +759,10 @@ class ImageStream(_DataSet):
     def _again(self):
         "The arguments with which `load_data` makes this stream, if it has all files, labelled by their folders"
         own = None if self.labels is None else self.labels.tolist(), self.classes or None
-        if self.names != self.files.names or own != _folder_labels(self.names, self.files.root): return dict(source='tensor')
-        config = dict(source=str(self.files.root.absolute()), size=list(self.size), channels=self.shape[0], order='natural', stream=True)
+        found = _folder_labels(self.names, self.files.root)
+        if self.names != self.files.names or own != found: return dict(source='tensor')
+        config = dict(source=str(self.files.root.absolute()), size=list(self.size), channels=self.shape[0])
+        config |= dict(order='natural', stream=True)
         if self.flip: config['flip'] = True
         if self.value_range: config['value_range'] = list(self.value_range)
         return config
@@ -725,12 +772,13 @@ class ImageStream(_DataSet):
 # %% ../nbs/01_data.ipynb #dd1fecf3
 @patch
 def __getitem__(self:ImageStream, rows):
-    "Bytes (B, C, H, W) and labels. An error is handed back as a value: raised in a worker, it would arrive as a page of traceback"
+    "Bytes (B, C, H, W) and labels. An error is handed back as a value: a worker would make a page of traceback of it"
     n, x = len(self.names), []
     for name in (self.names[r % n] for r in rows):
         try: x.append(self.files._picture(name, self.size, self.shape[0], self.value_range))
         except Exception as e:
-            return DataError(f"{self.files.root/name}: {_why(e)}; restore it, or load the data again (on_error='skip' leaves it out)")
+            return DataError(f"{self.files.root/name}: {_why(e)}; restore it, or load the data again "
+                             "(on_error='skip' leaves it out)")
     x, rows = torch.from_numpy(np.stack(x)), torch.tensor(rows)
     return _mirror(x, rows >= n) if self.flip else x, None if self.labels is None else self.labels[rows % n]
 
@@ -739,18 +787,21 @@ def _leave_interrupts(worker): signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 def _decoded(loader, origin):
     "What a loader makes, one by one; DataError if its processes end"
-    me, arrived = multiprocessing.current_process(), 0
-    if loader.num_workers and getattr(me, '_inheriting', False): raise SystemExit(1)    # a worker that imports the script
+    imports_the_script = getattr(multiprocessing.current_process(), '_inheriting', False)
+    if loader.num_workers and imports_the_script: raise SystemExit(1)
+    arrived = 0
     try:
         for got in loader:
             if isinstance(got, DataError): break
             arrived += 1
             yield got
-    except (RuntimeError, OSError, EOFError) as e:
-        if not loader.num_workers: raise
+    except (RuntimeError, OSError, EOFError, multiprocessing.ProcessError) as e:
+        ended = not arrived or 'exited' in str(e) or 'killed' in str(e)
+        if not loader.num_workers or not ended: raise
         method = multiprocessing.get_start_method()
-        if arrived or method == 'fork': help = 'were they killed, for want of memory? Set workers to a lower number, or to 0'
-        else: help = f"processes are started by {method}, so the script has to train below `if __name__ == '__main__':`, or set workers = 0"
+        help = 'were they killed, for want of memory? Set workers to a lower number, or to 0'
+        if not arrived and method != 'fork':
+            help = f"with {method}, the script has to train below `if __name__ == '__main__':`, or set workers = 0"
         raise DataError(f'{origin}: the worker processes that decode images have ended ({_why(e)}); {help}') from e
     raise got
 
@@ -776,7 +827,8 @@ def _raw(cls):
     "torchvision's class without its old files, which are pickles that nobody has checked"
     return type(cls.__name__, (cls,), dict(_check_legacy_exist=lambda self: False))
 
-_published = dict(mnist=(_raw(datasets.MNIST), 'MNIST/raw'), fashion_mnist=(_raw(datasets.FashionMNIST), 'FashionMNIST/raw'),
+_published = dict(mnist=(_raw(datasets.MNIST), 'MNIST/raw'),
+                  fashion_mnist=(_raw(datasets.FashionMNIST), 'FashionMNIST/raw'),
                   cifar10=(datasets.CIFAR10, 'cifar-10-batches-py'))
 
 def _load_published(name, root):
@@ -787,13 +839,14 @@ def _load_published(name, root):
         try: d = get(root, download=download); break
         except Exception as e: why = _why(e)
     else:
-        raise DataError(f'{name}: neither found in {root} nor downloaded ({why}); put its files into {root/folder}, or pass another root')
+        raise DataError(f'{name}: neither found in {root} nor downloaded ({why}); '
+                        f'put its files into {root/folder}, or pass another root')
     x = torch.as_tensor(d.data)
     return x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2), d.targets, d.classes
 
 # %% ../nbs/01_data.ipynb #48f03efb
 def _read_files(files, size, channels, on_error, stream, value_range):
-    "The names of readable images, these images (N, C, H, W) or None for a stream, their channels, how many may be clear in parts, and the range of floats"
+    "Names of readable images, these (N, C, H, W) or None for a stream; channels, how many with alpha, range of floats"
     names, found = files.names, _try_all(lambda n: files._look(n, size), files.names)
     looks = [l for l in found if isinstance(l, _Look)]
     channels = channels or (1 if all(l.grey for l in looks) else 3)
@@ -819,7 +872,8 @@ def _from_files(path, size, channels, on_error, stream, flip, order, value_range
     options = dict(on_error=on_error, stream=stream, flip=flip, value_range=value_range, budget=budget)
     config |= {k: v for k, v in options.items() if v not in ('raise', None, False)}
     rest = *_folder_labels(names, path, order), flip, config
-    data = ImageStream(files, size, channels, names, *rest, value_range=value_range) if images is None else ImageData(images, *rest)
+    if images is None: data = ImageStream(files, size, channels, names, *rest, value_range=value_range)
+    else: data = ImageData(images, *rest)
     data.names, data.left_out, data.clear, data.value_range = names, files.left_out, clear, value_range
     data.origin = str(PurePosixPath(path.name, *os.path.commonprefix([PurePosixPath(n).parts[:-1] for n in names])))
     return data
@@ -830,28 +884,21 @@ def _no_source(source, path):
     if path.exists(): return DataError(f'{source}: neither a folder nor a zip of images')
     known = ['digits', *_published, 'ring', 'grid']
     near = difflib.get_close_matches(str(source), known, 1)
-    return DataError(f'{source}: no such folder or zip, and none of the names {", ".join(known)}' + (f'; did you mean {near[0]}?' if near else ''))
-
-def _check_range(value_range):
-    "(black, white) as a list of two numbers, or None"
-    if value_range is None: return None
-    try: black, white = (check_float(v, 'value_range') for v in value_range)
-    except (TypeError, ValueError) as e: raise ValueError(f'value_range must be (black, white), got {value_range!r} ({e})') from None
-    if not black < white: raise ValueError(f'value_range must be (black, white) with black below white, got {value_range!r}')
-    return [black, white]
+    hint = f'; did you mean {near[0]}?' if near else ''
+    return DataError(f'{source}: no such folder or zip, and none of the names {", ".join(known)}{hint}')
 
 # %% ../nbs/01_data.ipynb #269d5400
 def load_data(
-    source: str|Path, # 'digits', 'mnist', 'fashion_mnist', 'cifar10', 'ring' or 'grid'; or a folder or a zip of images (of `train` beside `test` or `val`, only `train`)
+    source: str|Path, # 'digits', 'mnist', 'fashion_mnist', 'cifar10', 'ring', 'grid'; or a folder or a zip of images
     size: int|tuple = 32, # images only: pixels, or (H, W); scaled to cover it, the middle kept
-    channels: int|None = None, # images only: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; default: 1 if all images are stored as grey, else 3
+    channels: int|None = None, # images only: 1 grey, 2 with alpha, 3 RGB, 4 with alpha; default: 3, 1 if all are grey
     root: str|Path|None = None, # downloaded sets only: where they are kept; default: `~/.cache/gan_nb`
-    on_error: str = 'raise', # files only. 'raise': refuse a source with unreadable images, naming them; 'skip': leave them out with a warning
-    stream: bool|None = None, # files only. True: decode images as they are needed; default: only if they do not fit in half of the free memory
+    on_error: str = 'raise', # files only. Unreadable images: 'raise' refuses them all, 'skip' leaves them out and warns
+    stream: bool|None = None, # files only. True: decode when needed; default: if half of the free memory is too small
     flip: bool = False, # images only: add the mirror image of each
     order: str = 'natural', # files only. How classes are numbered: 'natural', 2 before 10, or 'text', 10 before 2
-    value_range: tuple|None = None, # files only: the values (black, white) of float pictures; default: found from the whole set
-    budget: int|None = None, # zips only: bytes that the images may inflate to; default: 100 times the zip, and 4 GiB at least
+    value_range: tuple|None = None, # files only: the values (black, white) of floats; default: found from the whole set
+    budget: int|None = None, # zips only: bytes that images may inflate to; default: 100 times the zip, or 4 GiB
     **kw # for 'ring' and 'grid': their arguments
 ) -> ImageData|ImageStream|Mixture: # its `config` holds the arguments that make it again
     "Load images, or points of the plane, by name, from a folder or from a zip"
@@ -860,7 +907,8 @@ def load_data(
     if order not in ('natural', 'text'): raise ValueError(f"order must be 'natural' or 'text', got {order!r}")
     value_range, budget = _check_range(value_range), None if budget is None else check_int(budget, 'budget')
     named = {'digits', 'ring', 'grid', *_published}
-    if name in named and Path(name).is_dir(): warnings.warn(f'{name}: the data set of this name is loaded; ./{name} would be the folder', stacklevel=2)
+    if name in named and Path(name).is_dir():
+        warnings.warn(f'{name}: the data set of this name is loaded; ./{name} would be the folder', stacklevel=2)
     if name in ('ring', 'grid'): return (ring if name == 'ring' else grid)(**kw)
     if kw: raise TypeError(f'{source}: only ring and grid take {", ".join(kw)}')
     if name == 'digits': return digits(size, channels or 1, flip)
@@ -875,5 +923,5 @@ def load_data(
 def load_again(
     config: dict # of a data set, as a run has kept it
 ) -> ImageData|ImageStream|Mixture:
-    "Load the data that a saved `config` describes, by the rules of its time: without an entry `order`, classes are numbered by their names as texts"
+    "Load the data that a saved `config` describes, by the rules of its time: without an `order`, that of texts"
     return load_data(**(dict(order='text') | config))

@@ -47,7 +47,7 @@ def test_position_moves_the_workers(folder):
     a.position = b.position = 33
     assert all(same(next(a), next(b)) for _ in range(3)) and b.position == 51
 
-@pytest.mark.parametrize('method, workers', [(m, w) for m, w in (('fork', 2), ('spawn', 1)) if m in multiprocessing.get_all_start_methods()])
+@pytest.mark.parametrize('method, workers', [(m, w) for m, w in (('fork', 2), ('spawn', 1), ('forkserver', 1)) if m in multiprocessing.get_all_start_methods()])
 def test_zip_is_read_by_workers(archive, method, workers):
     stream, before = stream_of(archive, workers), multiprocessing.get_start_method()
     stream.files.open(stream.names[0]).close()                 # a handle is open here when the workers start

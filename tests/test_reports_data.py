@@ -141,7 +141,7 @@ def test_all_orientations(tmp_path, kind):
         stored = up if turn is None else up.transpose(turn)
         stored.save(tmp_path/f'{i}.{kind}', kind, exif=exif, **(dict(lossless=True) if kind == 'webp' else {}))
     x = load_data(tmp_path, (16, 24), channels=1).images[:, 0].int()
-    assert (x - torch.from_numpy(np.asarray(up)).int()).abs().max() <= (8 if kind == 'jpeg' else 1)
+    assert (x - torch.from_numpy(np.array(up)).int()).abs().max() <= (8 if kind == 'jpeg' else 1)
 
 def exif_block(*entries):
     return b'II*\0' + struct.pack('<IH', 8, len(entries)) + b''.join(struct.pack('<HHI', *e[:3]) + e[3] for e in entries) + b'\0'*4
@@ -275,6 +275,14 @@ def test_an_older_run_keeps_its_numbers(tmp_path):
     assert again.classes == sorted(map(str, range(12))) and D.load_again(again.config).classes == again.classes
     assert D.load_again(ring().config).config == ring().config
 
+def test_what_is_left_out_or_laid_on_white_is_said(tmp_path):
+    "SVGs beside PNGs were passed over, and transparency was laid on white, without a word"
+    Image.new('RGBA', (8, 8), (255, 0, 0, 0)).save(put(tmp_path/'a.png'))
+    (tmp_path/'b.svg').touch()
+    data = load_data(tmp_path, 8)
+    assert '1 with transparency, shown on white; left out: *.svg (1 images)' in repr(data)
+    assert 'white' not in repr(load_data(tmp_path, 8, channels=4))
+
 # ---- archives
 
 @pytest.mark.parametrize('form', ['./{}', 'top//{}', '/{}', '../{}', './/top/./{}'])
@@ -348,9 +356,12 @@ def test_numbers_of_numpy_are_numbers():
     assert type(it.position) is int and type(it.batch_size) is int
     assert type(ring(np.int64(5), np.float32(2)).config['n']) is int and type(ring(np.int64(5), np.float32(2)).config['radius']) is float
 
-@pytest.mark.parametrize('make', [lambda: digits(8.), lambda: digits(8, 1.), lambda: digits('8'), lambda: digits(True), lambda: digits(8).batches(4.), lambda: digits(8).batches(4, 1.5),
-                                  lambda: digits(8).batches(4, -1), lambda: ring(8.), lambda: grid(5.), lambda: ring(std='a'), lambda: ring(std=float('nan')), lambda: Mixture([[0, 0]], 1, 1e4),
-                                  lambda: setattr(digits(8).batches(4), 'position', 8.)])
+not_counts = [
+    lambda: digits(8.), lambda: digits(8, 1.), lambda: digits('8'), lambda: digits(True), lambda: digits(8).batches(4.),
+    lambda: digits(8).batches(4, 1.5), lambda: digits(8).batches(4, -1), lambda: ring(8.), lambda: grid(5.), lambda: ring(std='a'),
+    lambda: ring(std=float('nan')), lambda: Mixture([[0, 0]], 1, 1e4), lambda: setattr(digits(8).batches(4), 'position', 8.)]
+
+@pytest.mark.parametrize('make', not_counts)
 def test_floats_count_nothing(make): refused(ValueError, make)
 
 # ---- worker processes
@@ -361,24 +372,42 @@ def of_a_stream(folder): return len(next(load_data(folder, 8, stream=True).batch
 
 def test_a_stream_in_a_pool(tmp_path):
     "Processes of a Pool may have no children: AssertionError"
-    folder, caught = photos(tmp_path), {}
+    folder = photos(tmp_path)
     with multiprocessing.get_context('fork').Pool(1) as pool:
         assert pool.apply_async(of_a_stream, (folder,)).get(60) == 4
 
-@pytest.mark.parametrize('method', [m for m in ('spawn', 'forkserver') if m in multiprocessing.get_all_start_methods()])
-def test_a_script_without_a_main_guard_is_told(tmp_path, method):
+def test_a_script_without_a_main_guard_is_told(tmp_path):
     "Each worker imports the script and begins to train: pages of traceback"
-    script = tmp_path/'train.py'
-    body = f'''
+    (tmp_path/'train.py').write_text(f'''
 import multiprocessing
 from gan_nb.data import load_data
-multiprocessing.set_start_method({method!r}, force=True)
+multiprocessing.set_start_method("spawn", force=True)
 data = load_data({str(photos(tmp_path))!r}, 8, stream=True)
 data.workers = 1
 print(len(next(data.batches(4, device="cpu"))[0]))
-'''
-    script.write_text(body)
-    r = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=240)
+''')
+    r = subprocess.run([sys.executable, tmp_path/'train.py'], capture_output=True, text=True, timeout=240)
     last = r.stderr.strip().splitlines()[-1]
     assert r.returncode == 1 and "if __name__ == '__main__'" in last and 'workers = 0' in last, r.stderr
     assert 'bootstrapping' not in r.stderr
+
+class Loader:
+    "Stands for a DataLoader whose processes end after some items"
+    def __init__(self, items, error, num_workers=1): self.items, self.error, self.num_workers = items, error, num_workers
+    def __iter__(self):
+        yield from self.items
+        raise self.error
+
+@pytest.mark.parametrize('method', ['fork', 'spawn', 'forkserver'])
+@pytest.mark.parametrize('items', [[], [1]])
+@pytest.mark.parametrize('error', [RuntimeError('worker (pid(s) 7) exited unexpectedly'), BrokenPipeError(32, 'Broken pipe'), EOFError()])
+def test_workers_that_end_are_spoken_of(monkeypatch, method, items, error):
+    "A raw RuntimeError of the loader; only before the first batch is the guard a likely reason"
+    if items and not isinstance(error, RuntimeError): return
+    monkeypatch.setattr(multiprocessing, 'get_start_method', lambda: method)
+    guard = not items and method != 'fork'
+    refused(DataError, lambda: list(D._decoded(Loader(items, error), 'photos')), 'workers', '__main__' if guard else 'want of memory')
+
+def test_other_errors_of_a_loader_stay_what_they_are():
+    with pytest.raises(RuntimeError, match='CUDA'): list(D._decoded(Loader([1], RuntimeError('CUDA error')), 'photos'))
+    with pytest.raises(RuntimeError, match='exited'): list(D._decoded(Loader([], RuntimeError('exited'), 0), 'photos'))
