@@ -14,6 +14,8 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
+from .parts import check_float, check_int
+
 # %% ../nbs/12_augment.ipynb #204f7c5e
 def _uniform(x, lo, hi, on, off, generator):
     "A number in [lo, hi] for each image that is `on`, `off` for the others: (B, 1, 1, 1)"
@@ -61,7 +63,7 @@ class Augment(nn.Module):
         super().__init__()
         unknown = set(kinds) - set(_kinds)
         if unknown: raise ValueError(f'kinds {sorted(unknown)}: there are {", ".join(_kinds)}')
-        if not 0 <= p <= 1: raise ValueError(f'p is a probability in [0, 1], got {p}')
+        p = check_float(p, 'p, a probability,', least=0., most=1.)
         self.kinds, self.config = tuple(kinds), dict(name=type(self).__name__, kinds=list(kinds), p=p)
         self.register_buffer('p', torch.tensor(float(p)))
 
@@ -84,8 +86,7 @@ class AdaptiveAugment(Augment):
         p: float = 0. # the probability to begin with
     ):
         super().__init__(kinds, p)
-        if not -1 <= target <= 1: raise ValueError(f'target is a mean of signs in [-1, 1], got {target}')
-        if images < 1: raise ValueError(f'images {images}: the smallest that works is 1')
+        target, images = check_float(target, 'target, a mean of signs,', least=-1., most=1.), check_int(images, 'images', least=1)
         self.target, self.images, self.config = target, images, self.config | dict(target=target, images=images)
         self.register_buffer('sign', torch.tensor(0.))
 

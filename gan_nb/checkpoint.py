@@ -10,7 +10,7 @@ Docs: https://gan-nb.github.io/gan_nb/checkpoint.html.md"""
 __all__ = ['CheckpointError', 'describe', 'assemble', 'save_run', 'checkpoints', 'read_config', 'load_run', 'Checkpoint']
 
 # %% ../nbs/09_checkpoint.ipynb #36c71c72
-import hashlib, json, math, os, platform, re, secrets, shutil, stat, time, warnings
+import hashlib, json, math, os, platform, re, shutil, stat, time, warnings
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,14 +22,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 import gan_nb
-from .files import OneLineError, write_atomic
+from .files import OneLineError, is_alive, sweep, temporary, write_atomic
 from .data import DataError, _free_memory
 from .generator import DCGANGenerator, MLPGenerator, R3Generator, ResNetGenerator
 from .discriminator import DCGANDiscriminator, MLPDiscriminator, R3Discriminator, ResNetDiscriminator
 from .losses import losses
 from .monitor import _peak_memory
+from .parts import check_float, check_int, plain
 from .penalties import GradientPenalty
-from .training import Callback, Schedule, Trainer, TrainingError, _usable
+from .training import Callback, Schedule, Trainer, TrainingError, check_group, _usable
 
 # %% ../nbs/09_checkpoint.ipynb #37c65e30
 class CheckpointError(OneLineError):
@@ -63,22 +64,21 @@ def describe(
 ) -> dict: # JSON-able; None in the place of each part that is not one of ours
     "What a trainer was made of"
     t = trainer
-    return dict(
+    return plain(dict(
         generator=_network_config(t.G), discriminator=_network_config(t.D),
         loss=t.loss.name if losses.get(t.loss.name) is t.loss else None,
         augment=_augment_config(t.augment),
         penalties=[p.config for p in t.penalties] if all(type(p) is GradientPenalty for p in t.penalties) else None,
         opt_G=_optimizer_config(t.opt_factories[0]), opt_D=_optimizer_config(t.opt_factories[1]),
         schedules={k: asdict(s) for k, s in t.schedules.items()} if all(isinstance(s, Schedule) for s in t.schedules.values()) else None,
-        **{k: getattr(t, k) for k in ('batch_size', 'n_critic', 'clip', 'ema', 'aux', 'unroll', 'precision', 'seed')})
+        **{k: getattr(t, k) for k in ('batch_size', 'n_critic', 'clip', 'ema', 'aux', 'unroll', 'precision', 'engine', 'seed')}))
 
 # %% ../nbs/09_checkpoint.ipynb #461d55c9
-def _check_numbers(x, name):
-    "Refuse numbers and texts in a description that no run of ours has"
+def _check_form(x, name):
+    "Refuse lists and texts in a description that are longer than any of ours"
     if isinstance(x, (dict, list, tuple)):
         if len(x) > 100: raise ValueError(f'{name} has {len(x)} entries')
-        for k, v in x.items() if isinstance(x, dict) else enumerate(x): _check_numbers(v, k)
-    if isinstance(x, (int, float)) and name != 'seed' and not abs(x) <= 2**16: raise ValueError(f'{name} = {x} is out of range')
+        for k, v in x.items() if isinstance(x, dict) else enumerate(x): _check_form(v, k)
     if isinstance(x, str) and len(x) > 4096: raise ValueError(f'{name} = {x[:20]}... is too long')
 
 def _build(kind, table, config):
@@ -130,6 +130,7 @@ def assemble(
     "Make the trainer that a description describes; the inverse of `describe`. ValueError names the entry that makes none"
     missing = [k for k, v in config.items() if v is None and k not in own and k not in ('clip', 'aux')]
     if missing: raise ValueError(f"{', '.join(missing)}: not one of gan_nb's own, hand it over as {missing[0]}=...")
+    _check_form(config, 'trainer')
     parts = {k: _made(k, v) for k, v in config.items() if k not in own and v is not None} | own
     G, D = parts.pop('generator'), parts.pop('discriminator')
     return Trainer(G, D, data if data is not None else _NoData(G.shape, n_classes=getattr(G, 'n_classes', 0)), device=device, **parts)
@@ -158,14 +159,25 @@ def _kinds(factory):
     opt.step()
     return {k: torch.is_tensor(v) and v.shape == w.shape for k, v in opt.state[w].items()}
 
-def _settings(fresh, saved):
-    "A parameter group with the saved numbers, where they are of the same kind as the fresh ones"
-    number = lambda v: isinstance(v, (int, float)) and not isinstance(v, bool)
-    def same(a, b): return number(b) and math.isfinite(b) if number(a) else type(a) is type(b)
-    ours = {'params', 'fused', 'foreach', 'capturable', 'differentiable'}     # this machine's choice
-    wrong = [k for k in saved.keys() & fresh.keys() - ours if not same(fresh[k], saved[k])]
-    if wrong: raise ValueError(f'optimizer: {wrong[0]} = {saved[wrong[0]]!r}')
-    return fresh | {k: v for k, v in saved.items() if k in fresh and k not in ours}
+def _is_number(x): return isinstance(x, (int, float)) and not isinstance(x, bool)
+
+def _movable(x): return _is_number(x) or (isinstance(x, (tuple, list)) and len(x) > 0 and all(map(_is_number, x)))
+
+def _settings(cls, fresh, saved):
+    "The settings of a new optimizer's group with the saved numbers in their place; ValueError for those that it would refuse"
+    ours = {'params', 'fused', 'foreach', 'capturable', 'differentiable'}                        # this machine's choice
+    group = dict(fresh)
+    for name in fresh.keys() & saved.keys() - ours:
+        if not (_movable(fresh[name]) and _movable(saved[name])) and fresh[name] != saved[name]:
+            raise ValueError(f'optimizer: {name} = {saved[name]!r}, where the description says {fresh[name]!r}')
+        group[name] = saved[name]
+    check_group(cls, group)
+    # Older files do not say which number the schedule wrote last: it is the one that is there.
+    if 'scheduled_lr' not in saved: group['scheduled_lr'] = group['lr']
+    if 'betas' in group and 'scheduled_beta2' not in saved: group['scheduled_beta2'] = group['betas'][1]
+    for name in ('initial_lr', 'scheduled_lr', 'initial_beta2', 'scheduled_beta2'):
+        if name in group: check_float(group[name], name, least=0.)
+    return group
 
 # %% ../nbs/09_checkpoint.ipynb #4865889e
 def _tensors(t):
@@ -179,52 +191,72 @@ def _tensors(t):
 
 def _numbers(t):
     "All else that decides the next step"
-    return {k: getattr(t, k) for k in _counters} | dict(position=t.batches.position, pending=t._fetch(), best=t.best, device=t.device.type,
-            optimizers={k: _split(getattr(t, k).state_dict())[1] for k in ('opt_G', 'opt_D')}, scalers=[s.state_dict() for s in (t.scaler_G, t.scaler_D)])
+    counters = {k: getattr(t, k) for k in _counters}
+    optimizers = {k: _split(getattr(t, k).state_dict())[1] for k in ('opt_G', 'opt_D')}
+    scalers = [s.state_dict() for s in (t.scaler_G, t.scaler_D)]
+    return plain(counters | dict(position=t.batches.position, pending=t._fetch(), best=t.best, device=t.device.type, optimizers=optimizers, scalers=scalers))
 
-_counters = ('steps_done', 'total_steps', 'd_updates', 'rollbacks')
+_counters = ('steps_done', 'total_steps', 'schedule_steps', 'd_updates', 'rollbacks')
 
-def _count(x):
-    "A counter from a file"
-    if type(x) is not int or not 0 <= x < 2**53: raise ValueError(f'{x!r} counts nothing')
-    return x
+# %% ../nbs/09_checkpoint.ipynb #c4ec0002
+def _checked_optimizer(opt, factory, state):
+    "(groups, state) of a saved optimizer for the one that takes its place; ValueError for what it could not have written"
+    groups = [_settings(type(opt), g, s) for g, s in zip(opt.param_groups, state['param_groups'], strict=True)]
+    weights = [p for g in opt.param_groups for p in g['params']]
+    kinds = _kinds(factory) if _optimizer_config(factory) else None
+    for i, kept in state['state'].items():
+        if not 0 <= i < len(weights): raise ValueError(f'optimizer: a state for weight {i} of {len(weights)}')
+        shape, alike = weights[i].shape, {k: torch.is_tensor(v) and v.shape == weights[i].shape for k, v in kept.items()}
+        if kinds is not None and shape != () and alike != kinds: raise ValueError(f'optimizer: {", ".join(kept)} for a weight of shape {tuple(shape)}')
+    return groups, state
 
-def _restore_optimizer(opt, factory, state):
+def _checked_scaler(scaler, saved):
+    "What float16 multiplies its losses by; nothing, if either run had another precision"
+    if not scaler.is_enabled() or not saved: return None
+    scale = check_float(saved['scale'], 'a loss scale', above=0., most=2.**100)
+    return dict(scale=float(scale), _growth_tracker=check_int(saved['_growth_tracker'], '_growth_tracker'))
+
+def _checked_best(best):
+    if best is None: return None
+    return dict(name=str(best['name']), value=check_float(best['value'], 'best'), step=check_int(best['step'], 'step'))
+
+def _checked(t, tensors, numbers):
+    "What was read of a checkpoint as trainer `t` takes it; ValueError for what no run of ours could have written"
+    pending = [(check_int(s, 'step'), {k: float(v) for k, v in terms.items()}) for s, terms in numbers.get('pending', [])]
+    optimizers = {k: _checked_optimizer(getattr(t, k), f, _join(tensors[k], numbers['optimizers'][k])) for k, f in zip(('opt_G', 'opt_D'), t.opt_factories)}
+    scalers = [_checked_scaler(s, saved) for s, saved in zip((t.scaler_G, t.scaler_D), numbers.get('scalers', []))]
+    return dict(counters={k: check_int(numbers.get(k, 0), k) for k in _counters}, position=check_int(numbers['position'], 'position'),
+                best=_checked_best(numbers.get('best')), pending=pending, optimizers=optimizers, scalers=scalers, device=str(numbers['device']))
+
+# %% ../nbs/09_checkpoint.ipynb #c4ec0003
+def _restore_optimizer(opt, groups, state):
     "Load a state; each moment lies in memory as its weight does, for fused kernels walk both side by side"
-    groups = [_settings(g, s) for g, s in zip(opt.param_groups, state['param_groups'], strict=True)]
     opt.load_state_dict(state)
     for g, s in zip(opt.param_groups, groups): g |= {k: v for k, v in s.items() if k != 'params'}
-    kinds = _kinds(factory) if _optimizer_config(factory) else None
     for p, s in opt.state.items():
-        alike = {k: torch.is_tensor(v) and v.shape == p.shape for k, v in s.items()}
-        if kinds is not None and p.shape != () and alike != kinds: raise ValueError(f'optimizer: {", ".join(s)} for a weight of shape {tuple(p.shape)}')
-        s.update({k: torch.empty_like(p).copy_(s[k]) for k in s if alike[k]})
+        for k, v in s.items():
+            if torch.is_tensor(v) and v.shape == p.shape: s[k] = torch.empty_like(p).copy_(v)
 
-def _restore_scaler(scaler, saved):
-    "What float16 multiplies its losses by; nothing, if either run had another precision"
-    if not scaler.is_enabled() or not saved: return
-    if not 0 < saved['scale'] < 2.**100: raise ValueError(f"a loss scale of {saved['scale']!r}")
-    scaler.load_state_dict(scaler.state_dict() | dict(scale=float(saved['scale']), _growth_tracker=_count(saved['_growth_tracker'])))
-
-def _restore(t, tensors, numbers):
-    "Bring trainer `t` to a saved state"
+def _restore(t, tensors, found):
+    "Bring trainer `t` to a saved state, which `_checked` has found"
     t.G.load_state_dict(tensors['G']); t.D.load_state_dict(tensors['D'])
-    if t.G_ema is not None: t.G_ema.load_state_dict(tensors['G_ema'])
+    # A run that was not averaged until now begins its average here.
+    if t.G_ema is not None: t.G_ema.load_state_dict(tensors.get('G_ema', tensors['G']))
     if 'augment' in tensors: t.augment.load_state_dict(tensors['augment'])
-    for k, f in zip(('opt_G', 'opt_D'), t.opt_factories): _restore_optimizer(getattr(t, k), f, _join(tensors[k], numbers['optimizers'][k]))
-    for s, saved in zip((t.scaler_G, t.scaler_D), numbers.get('scalers', [])): _restore_scaler(s, saved)
+    for k, (groups, state) in found['optimizers'].items(): _restore_optimizer(getattr(t, k), groups, state)
+    for s, saved in zip((t.scaler_G, t.scaler_D), found['scalers']):
+        if saved: s.load_state_dict(s.state_dict() | saved)
     t._graphs.clear()                                         # what was captured speaks of the old moments
-    for k in _counters: setattr(t, k, _count(numbers.get(k, 0)))
-    t.batches.position, t.best = _count(numbers['position']), numbers.get('best')
-    t._pending = [(_count(s), {k: torch.tensor(float(v), device=t.device) for k, v in terms.items()}) for s, terms in numbers.get('pending', [])]
-    if t.best is not None: t.best = dict(name=str(t.best['name']), value=float(t.best['value']), step=_count(t.best['step']))
+    for k, v in found['counters'].items(): setattr(t, k, v)
+    t.batches.position, t.best = found['position'], found['best']
+    t._pending = [(s, {k: torch.tensor(v, device=t.device) for k, v in terms.items()}) for s, terms in found['pending']]
     torch.set_rng_state(tensors['random']['cpu'])
-    if numbers['device'] == t.device.type: t.generator.set_state(tensors['random']['trainer'])
+    if found['device'] == t.device.type: t.generator.set_state(tensors['random']['trainer'])
     else: t.generator.manual_seed(t.seed + t.steps_done)      # another kind of device has another kind of generator
     if t.device.type == 'cuda' and 'cuda' in tensors['random']: torch.cuda.set_rng_state(tensors['random']['cuda'], t.device)
 
 # %% ../nbs/09_checkpoint.ipynb #8563a961
-_format = 2      # 1 had no checksum in its JSON, and no losses pending
+_format = 3      # 1 had no checksum in its JSON, and no losses pending; 2 described a run once, and not each checkpoint
 
 def _flush(path):
     "Force a file or folder to the disk"
@@ -246,19 +278,31 @@ def _seal(x): return _dump(x | dict(checksum=_checksum(x)))
 def _name(t): return f'step_{t.steps_done:08}'
 
 # %% ../nbs/09_checkpoint.ipynb #5069524f
-def _write_checkpoint(t, folder):
-    "Fill `folder` with the state of trainer `t`"
-    digests = {}
-    for name, tensors in _tensors(t).items():
-        data = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
-        digests[f'{name}.safetensors'] = hashlib.sha256(data).hexdigest()
-        (folder/f'{name}.safetensors').write_bytes(data)
-    (folder/'state.json').write_bytes(_seal(dict(format=_format, **_numbers(t), sha256=digests)))
+def _bytes(tensors, name):
+    "Tensors as a safetensors file; weights that share their memory are written one by one"
+    seen, out = set(), {}
+    for k, v in tensors.items():
+        if not torch.is_tensor(v): raise ValueError(f'{name}: {k} is a {type(v).__name__} and no tensor, which is all that a checkpoint keeps of a network')
+        v = v.detach().cpu().contiguous()
+        out[k] = v.clone() if v.data_ptr() in seen else v
+        seen.add(v.data_ptr())
+    return save(out)
+
+def _write_checkpoint(t, folder, config):
+    "Fill `folder` with the description and the state of trainer `t`"
+    files = {f'{name}.safetensors': partial(_bytes, tensors, name) for name, tensors in _tensors(t).items()}
+    files['config.json'] = lambda: _seal(config)
+    digests, sizes = {}, {}
+    for name, make in files.items():
+        data = make()
+        digests[name], sizes[name] = hashlib.sha256(data).hexdigest(), len(data)
+        (folder/name).write_bytes(data)
+    (folder/'state.json').write_bytes(_seal(dict(format=_format, **_numbers(t), sha256=digests, bytes=sizes)))
     for f in (*folder.iterdir(), folder): _flush(f)
 
 def _remove(folder):
     "Take a checkpoint out of sight in one rename, then delete it"
-    gone = folder.with_name(f'.old_{secrets.token_hex(4)}')
+    gone = temporary(folder)
     try: os.replace(folder, gone)
     except OSError: return                                                       # it stays, and does no harm
     shutil.rmtree(gone, ignore_errors=True)
@@ -279,9 +323,24 @@ def _machine(device):
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.processor() or platform.machine()
     return dict(system=platform.system(), device=device.type, name=name, cores=os.cpu_count(), threads=torch.get_num_threads())
 
+def _fingerprint(data): return plain(getattr(data, 'fingerprint', None))
+
 def _config(t, notes):
     versions = dict(gan_nb=gan_nb.__version__, torch=str(torch.__version__), python=platform.python_version())
-    return dict(format=_format, **(notes or {}), data=t.data.config, trainer=describe(t), versions=versions, machine=_machine(t.device))
+    about = dict(data=t.data.config, fingerprint=_fingerprint(t.data), trainer=describe(t))
+    return plain(dict(format=_format, **(notes or {}), **about, versions=versions, machine=_machine(t.device)))
+
+def _notes(config): return {k: v for k, v in config.items() if k not in ('format', 'data', 'fingerprint', 'trainer', 'versions', 'machine')}
+
+def _changes(old, new):
+    "What differs between two descriptions, for people"
+    said = []
+    for part in ('trainer', 'data', 'fingerprint'):
+        a, b = old.get(part) or {}, new.get(part) or {}
+        for k in [k for k in b if k in a and a[k] != b[k]]:
+            short = all(isinstance(v, (int, float, str)) for v in (a[k], b[k]))
+            said.append(f'{k} {a[k]} -> {b[k]}' if short else k)
+    return said
 
 # %% ../nbs/09_checkpoint.ipynb #cd1f2263
 def _check_mine(path, trainer):
@@ -290,44 +349,6 @@ def _check_mine(path, trainer):
     newest = trainer.runs.get(Path(path).resolve())
     if newest is None: raise CheckpointError(f'{path}: holds another run; choose another folder, or go on with that run: load_run({str(path)!r}, data=...)')
     if _step(found[-1]) > newest: raise CheckpointError(f'{path}: has gone on in the meantime; load it again')
-
-# %% ../nbs/09_checkpoint.ipynb #2cf463a1
-def save_run(
-    trainer: Trainer, # at the end of a step
-    path: str|Path, # the run folder, made if missing
-    keep: int = 2, # checkpoints to keep, the newest ones
-    notes: dict|None = None # JSON-able extras for config.json, such as the recipe's name
-) -> Path: # the checkpoint's folder
-    "Write a run folder, or a further checkpoint into it, atomically; the best one is kept too. CheckpointError if it cannot be written"
-    path = Path(path)
-    _check_mine(path, trainer)
-    try: _check_numbers(describe(trainer), 'trainer')
-    except ValueError as e: raise CheckpointError(f'{path}: {e}, and no run folder that says so would be read again') from e
-    target = path/'checkpoints'/_name(trainer)
-    tmp = target.with_name(f'.tmp_{secrets.token_hex(4)}')
-    try:
-        tmp.mkdir(parents=True)
-        if not checkpoints(path): write_atomic(path/'config.json', _seal(_config(trainer, notes)))
-        _write_checkpoint(trainer, tmp)
-        _publish(tmp, target)
-    except (OSError, SafetensorError, RuntimeError) as e:
-        raise CheckpointError(f'{target}: cannot be written ({getattr(e, "strerror", None) or e})') from e
-    finally: shutil.rmtree(tmp, ignore_errors=True)
-    spared = {trainer.steps_done} | ({trainer.best['step']} if trainer.best else set())
-    others = [c for c in checkpoints(path) if _step(c) not in spared]
-    for old in others[:max(0, len(others) - keep + 1)]: _remove(old)
-    trainer.runs[path.resolve()] = max(trainer.runs.get(path.resolve(), 0), trainer.steps_done)
-    return target
-
-# %% ../nbs/09_checkpoint.ipynb #97fc6b76
-def checkpoints(
-    path: str|Path # a run folder
-) -> list: # of folders
-    "The checkpoints of a run, oldest first"
-    found = [p for p in sorted((Path(path)/'checkpoints').glob('step_*'), reverse=True) if re.fullmatch(r'step_\d{8,15}(_old)?', p.name) and p.is_dir()]
-    return sorted({_step(p): p for p in found}.values(), key=_step)           # `_old` comes first, and gives way
-
-def _step(folder): return int(folder.name.split('_')[1])
 
 # %% ../nbs/09_checkpoint.ipynb #57678f6f
 def _read_json(path):
@@ -340,6 +361,105 @@ def _read_json(path):
     if x['format'] > _format: raise CheckpointError(f'{path}: format {x["format"]} is newer than this gan_nb, which reads up to {_format}; upgrade it')
     if 'checksum' in x and x.pop('checksum') != _checksum(x): raise CheckpointError(f'{path}: damaged, its checksum differs (if you changed it on purpose, remove the entry "checksum")')
     return x
+
+# %% ../nbs/09_checkpoint.ipynb #1d8937ac
+_files = ('G', 'D', 'G_ema', 'opt_G', 'opt_D', 'augment', 'random')
+_needed = ('G', 'D', 'opt_G', 'opt_D', 'random')
+
+def _size(file):
+    if not file.is_file(): raise CheckpointError(f'{file}: missing')
+    return file.stat().st_size
+
+def _verified(folder):
+    "The state of a checkpoint, once each of its files has the size and the checksum that it says"
+    state = _read_json(folder/'state.json')
+    digests, sizes = state.get('sha256'), state.get('bytes')
+    described = state['format'] > 2                                              # from then on with a description and sizes
+    if not isinstance(digests, dict) or (described and not isinstance(sizes, dict)): raise CheckpointError(f'{folder/"state.json"}: not written by gan_nb')
+    names = {f'{n}.safetensors' for n in _files} & digests.keys() | {f'{n}.safetensors' for n in _needed}
+    if described: names |= {'config.json'}
+    # Before format 3 nothing says how large a file is: an optimizer keeps up to three numbers a weight.
+    most = 2**20 + 4*sum(_size(folder/f'{n}.safetensors') for n in ('G', 'D')) if not described else None
+    for name in sorted(names):
+        size = _size(folder/name)
+        if most is not None and size > most: raise CheckpointError(f'{folder/name}: larger than anything that belongs to this run')
+        if described and sizes.get(name) != size: raise CheckpointError(f'{folder/name}: damaged, it has {size:,} bytes where {sizes.get(name)} were written')
+        if _digest(folder/name) != digests.get(name): raise CheckpointError(f'{folder/name}: damaged, its checksum differs')
+    return state
+
+def _load_tensors(t, folder):
+    "The tensors of a checkpoint for trainer `t`, by file"
+    optional = ['G_ema']*(t.G_ema is not None and (folder/'G_ema.safetensors').exists()) + ['augment']*hasattr(t.augment, 'state_dict')
+    return {name: load_file(folder/f'{name}.safetensors') for name in (*_needed, *optional)}
+
+def _load_state(t, folder):
+    "Bring trainer `t` to the state in the checkpoint `folder`"
+    state, tensors = _verified(folder), _load_tensors(t, folder)
+    _restore(t, tensors, _checked(t, tensors, state))
+
+def _read_back(t, folder):
+    "Read a checkpoint of trainer `t` as it would be loaded, but for putting it into place; ValueError or CheckpointError if that fails"
+    state = _verified(folder)
+    config = _read_json(folder/'config.json')['trainer']
+    _check_form(config, 'trainer')
+    for kind, value in config.items():
+        if value is None: continue
+        with torch.device('meta'): _made(kind, value)
+    _checked(t, _load_tensors(t, folder), state)
+
+# %% ../nbs/09_checkpoint.ipynb #2cf463a1
+def save_run(
+    trainer: Trainer, # at the end of a step
+    path: str|Path, # the run folder, made if missing
+    keep: int = 2, # checkpoints to keep, the newest ones
+    notes: dict|None = None # JSON-able extras for config.json, such as the recipe's name; those of an older checkpoint stay
+) -> Path: # the checkpoint's folder
+    "Write a run folder, or a further checkpoint into it, atomically; the best one is kept too. CheckpointError if it cannot be written, or could not be read again"
+    path = Path(path)
+    _check_mine(path, trainer)
+    target = path/'checkpoints'/_name(trainer)
+    tmp, new = temporary(target), not path.exists()
+    try:
+        tmp.mkdir(parents=True)
+        if new: _flush(path.parent)
+        _write_checkpoint(trainer, tmp, _config(trainer, _known_notes(path) | (notes or {})))
+        _read_back(trainer, tmp)
+        _publish(tmp, target)
+        trainer.runs[path.resolve()] = max(trainer.runs.get(path.resolve(), 0), trainer.steps_done)
+        _tidy(path, trainer, keep)
+    except (OSError, SafetensorError, RuntimeError, ValueError) as e:
+        raise CheckpointError(f'{target}: cannot be written ({getattr(e, "strerror", None) or e})') from e
+    finally: shutil.rmtree(tmp, ignore_errors=True)
+    return target
+
+def _known_notes(path):
+    "What the run folder says beside the description"
+    try: return _notes(_read_json(path/'config.json'))
+    except CheckpointError: return {}
+
+def _tidy(path, trainer, keep):
+    "Keep the newest checkpoints and the best, and let the run folder say what the newest was made of; done twice, it changes nothing more"
+    found = checkpoints(path)
+    spared = {_step(found[-1])} | ({trainer.best['step']} if trainer.best else set())
+    others = [c for c in found if _step(c) not in spared]
+    for old in others[:max(0, len(others) - keep + 1)]: _remove(old)
+    if not (found[-1]/'config.json').exists(): return                            # format 2: there is but one description
+    newest, top = _read_json(found[-1]/'config.json'), path/'config.json'
+    if not top.exists(): return write_atomic(top, _seal(newest))
+    was = _read_json(top)
+    if all(was.get(k) == newest.get(k) for k in ('trainer', 'data', 'fingerprint')): return
+    if said := _changes(was, newest): warnings.warn(f'{path}: goes on with other settings: {", ".join(said)}', stacklevel=4)
+    write_atomic(top, _seal(newest))
+
+# %% ../nbs/09_checkpoint.ipynb #97fc6b76
+def checkpoints(
+    path: str|Path # a run folder
+) -> list: # of folders
+    "The checkpoints of a run, oldest first"
+    found = [p for p in sorted((Path(path)/'checkpoints').glob('step_*'), reverse=True) if re.fullmatch(r'step_\d{8,15}(_old)?', p.name) and p.is_dir()]
+    return sorted({_step(p): p for p in found}.values(), key=_step)           # `_old` comes first, and gives way
+
+def _step(folder): return int(folder.name.split('_')[1])
 
 # %% ../nbs/09_checkpoint.ipynb #9972aaab
 def _inside(folder):
@@ -370,33 +490,13 @@ def read_config(
 # %% ../nbs/09_checkpoint.ipynb #b1483150
 def _check_sizes(folder, config, own):
     "CheckpointError if the networks described are larger than their files, or than the memory"
-    _check_numbers(config, 'trainer')
+    _check_form(config, 'trainer')
     for kind, file in dict(generator='G.safetensors', discriminator='D.safetensors').items():
         if kind in own or config.get(kind) is None: continue
-        with torch.device('meta'): need = sum(t.nbytes for t in _part(kind, config[kind]).state_dict().values())
+        with torch.device('meta'): need = sum(t.nbytes for t in _made(kind, config[kind]).state_dict().values())
         have, free = _size(folder/file), _free_memory()
         if have < need: raise CheckpointError(f'{folder/file}: damaged, its {have:,} bytes cannot hold the {kind} of config.json, which has {need:,}')
         if 4*need > free: raise CheckpointError(f'{folder}: its {kind} takes some {4*need/1e9:.1f} GB of memory to train, {free/1e9:.1f} are free')
-
-def _size(file):
-    if not file.is_file(): raise CheckpointError(f'{file}: missing')
-    return file.stat().st_size
-
-# %% ../nbs/09_checkpoint.ipynb #1d8937ac
-def _load_tensors(t, folder, digests):
-    "The files of a checkpoint of trainer `t`, each checked against its size and checksum"
-    tensors, most = {}, 2**20 + 4*sum(p.nbytes for net in (t.G, t.D) for p in net.state_dict().values())     # an optimizer keeps up to three numbers a weight
-    for name in ('G', 'D', 'opt_G', 'opt_D', 'random') + ('G_ema',)*(t.G_ema is not None) + ('augment',)*hasattr(t.augment, 'state_dict'):
-        file = folder/f'{name}.safetensors'
-        if _size(file) > most: raise CheckpointError(f'{file}: larger than anything that belongs to this run')
-        if _digest(file) != digests.get(file.name): raise CheckpointError(f'{file}: damaged, its checksum differs')
-        tensors[name] = load_file(file)
-    return tensors
-
-def _load_state(t, folder):
-    "Bring trainer `t` to the state in the checkpoint `folder`"
-    state = _read_json(folder/'state.json')
-    _restore(t, _load_tensors(t, folder, state['sha256']), state)
 
 # %% ../nbs/09_checkpoint.ipynb #fdee9d1b
 def _pick(path, step):
@@ -417,18 +517,38 @@ def load_run(
     device = None, # default: `default_device()`
     data = None, # the data set to train on; needed by `fit`, not by `sample`
     step: int|str|None = None, # which checkpoint: its step, or 'best'; default: the newest
-    **own # what is not one of gan_nb's own parts: generator=..., discriminator=..., loss=...
+    other_data: bool = False, # go on with data that is not what the run was trained on
+    **own # what is not one of gan_nb's own parts, or shall be another: generator=..., discriminator=..., loss=..., batch_size=...
 ) -> Trainer: # as it was when it was saved
     "Load a run; the next steps are those the saved one would have made. CheckpointError if it cannot be"
     path = Path(path)
     config, newest, device = read_config(path), _step(_pick(path, None)), _usable(device)
     folder = _pick(path, step)
-    try: trainer = _load(path, folder, config, device, data, own)
+    try:
+        state = _verified(folder)
+        if state['format'] > 2: config = _read_json(folder/'config.json')
+        if data is not None and not other_data: _check_same_data(path, config.get('fingerprint'), _fingerprint(data))
+        trainer = _load(path, folder, config, device, data, own)
     except CheckpointError as e:
-        if not folder.exists() and step in (None, 'best'): return load_run(path, device, data, step, **own)      # a newer one has just taken its place
+        if not folder.exists() and step in (None, 'best'): return load_run(path, device, data, step, other_data, **own)      # a newer one has just taken its place
         raise CheckpointError(f'{e}{_offer(path, folder)}') from e
     trainer.runs[path.resolve()] = newest
     return trainer
+
+def _check_same_data(path, kept, given):
+    "CheckpointError that says in what the data differs from that of the run"
+    if not isinstance(kept, dict) or not given: return                           # an older run, or data that has none
+    differs = []
+    for name in kept.keys() & given.keys():
+        a, b = kept[name], given[name]
+        if a == b: continue
+        if isinstance(a, list) and isinstance(b, list):
+            lost, new = [x for x in a if x not in b], [x for x in b if x not in a]
+            what = f'without {", ".join(map(str, lost[:3]))}'*bool(lost) + ' and '*bool(lost and new) + f'with {", ".join(map(str, new[:3]))}'*bool(new)
+            differs.append(f'{name} {what or "in another order"}')
+        elif isinstance(a, int) and isinstance(b, int): differs.append(f'{b:,} {name} for {a:,}')
+        else: differs.append(f'other {name}')
+    if differs: raise CheckpointError(f'{path}: was trained on other data: {"; ".join(sorted(differs))}. To go on all the same: other_data=True, or --other-data')
 
 # %% ../nbs/09_checkpoint.ipynb #00971c41
 _wrong = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError, OSError, SafetensorError)
@@ -440,22 +560,25 @@ def _load(path, folder, config, device, data, own):
         trainer = assemble(config['trainer'], data, device=device, **own)
     except _wrong as e: raise CheckpointError(f'{path/"config.json"}: {_first_line(e)}') from e
     if data is None: trainer.data.config = config['data']
+    fresh = {k: [dict(g) for g in getattr(trainer, k).param_groups] for k in ('opt_G', 'opt_D') if k in own and config['trainer'].get(k) is not None}
     try: _load_state(trainer, folder)
     except _wrong as e: raise CheckpointError(f'{folder}: does not fit its config.json ({_first_line(e)})') from e
+    # An optimizer that was handed over in the place of the saved one keeps its own settings; the moments are the saved ones.
+    for name, groups in fresh.items():
+        for g, new in zip(getattr(trainer, name).param_groups, groups): g |= {k: v for k, v in new.items() if k != 'params'}
     return trainer
 
 def _first_line(e): return (str(e) or type(e).__name__).splitlines()[0]
 
-def _whole(folder, most=2**40):
-    "Whether all files of a checkpoint agree with their checksums, and none is larger than `most` bytes"
-    try: return all(_size(folder/Path(n).name) <= most and _digest(folder/Path(n).name) == d for n, d in _read_json(folder/'state.json')['sha256'].items())
+def _whole(folder):
+    "Whether all files of a checkpoint agree with their sizes and checksums"
+    try: return bool(_verified(folder))
     except (CheckpointError, *_wrong): return False
 
 def _offer(path, folder):
     "Where a checkpoint is damaged: name the newest older one that is whole, if there is one"
-    most = 2**20 + 4*sum(p.stat().st_size for p in _inside(folder))
-    if _whole(folder, most): return ''
-    older = [p for p in checkpoints(path) if _step(p) < _step(folder) and _whole(p, most)]
+    if _whole(folder): return ''
+    older = [p for p in checkpoints(path) if _step(p) < _step(folder) and _whole(p)]
     return f'; the one before it is whole: step={_step(older[-1])}, or --step {_step(older[-1])}' if older else ''
 
 # %% ../nbs/09_checkpoint.ipynb #92bf3dcc
@@ -469,8 +592,8 @@ class Checkpoint(Callback):
         best: str|None = None, # keep the checkpoint where this entry of the record was lowest, such as 'fid', which `Evaluate` before us puts there
         rollbacks: int = 0 # how often a run with a loss that is not finite goes back to the last checkpoint, with half the learning rate
     ):
-        if every < 1 or keep < 1: raise ValueError(f'every and keep must be at least 1, got {every} and {keep}')
-        self.path, self.every, self.keep, self.notes, self.best, self.rollbacks, self.lock = Path(path), every, keep, notes, best, rollbacks, None
+        self.every, self.keep = check_int(every, 'every', least=1), check_int(keep, 'keep', least=1)
+        self.path, self.notes, self.best, self.rollbacks, self.lock = Path(path), notes, best, check_int(rollbacks, 'rollbacks'), None
         self.stale = False                                                       # whether something was logged since the last save
     def save(self, trainer):
         if (last := checkpoints(self.path)[-1:]) and _step(last[0]) == trainer.steps_done and not self.stale: return      # it is there already
@@ -486,13 +609,6 @@ class Checkpoint(Callback):
         if self.best and not trainer.best: warnings.warn(f'best={self.best!r}: no such entry was in the record; put Evaluate before Checkpoint')
 
 # %% ../nbs/09_checkpoint.ipynb #0b28ae89
-def _alive(pid):
-    if os.name == 'nt' or type(pid) is not int or not 0 < pid < 2**31: return True      # on Windows, signal 0 is a Ctrl-C
-    try: os.kill(pid, 0)
-    except ProcessLookupError: return False
-    except OSError: pass                                                          # somebody else's
-    return True
-
 @patch
 def _acquire(self: Checkpoint):
     "Be the only one who trains in this folder; CheckpointError names the one who does"
@@ -500,7 +616,7 @@ def _acquire(self: Checkpoint):
     try: who = json.loads((self.path/'running.json').read_text())
     except (OSError, ValueError, RecursionError): who = {}
     if not isinstance(who, dict): who = {}
-    gone = who.get('host') == platform.node() and not _alive(who.get('pid'))      # its workers may outlive it by some seconds
+    gone = who.get('host') == platform.node() and not is_alive(who.get('pid'))      # its workers may outlive it by some seconds
     try: lock.acquire(timeout=20 if gone else 0)
     except Timeout:
         raise CheckpointError(f'{self.path}: process {who.get("pid", "?")} on {who.get("host", "this machine")} has been training here since {who.get("since", "a moment")}; '
@@ -526,6 +642,8 @@ def before_fit(self: Checkpoint, trainer):
         self._acquire()
         _check_mine(self.path, trainer)                                           # now that nobody else can write there
         self._forget(trainer)
+        sweep(self.path, *(self.path/name for name in ('checkpoints', 'samples', 'features')))
+        if checkpoints(self.path): _tidy(self.path, trainer, self.keep)           # what a kill came in between of
     except OSError as e: raise CheckpointError(f'{self.path}: cannot be written ({e.strerror or e})') from e
     self.save(trainer)
     self.began = time.time() - self._seconds()
@@ -551,7 +669,9 @@ def after_log(self: Checkpoint, trainer, record):
     line = record | dict(seconds=round(time.time() - self.began, 3), memory=_peak_memory(trainer.device))
     try: _append(self.path/'log.jsonl', (json.dumps(line) + '\n').encode())
     except OSError as e: raise CheckpointError(f'{self.path/"log.jsonl"}: cannot be written ({e.strerror})') from e
-    if self.best in record and (not trainer.best or trainer.best['name'] != self.best or record[self.best] < trainer.best['value']):
+    value = record.get(self.best)
+    if value is None or not math.isfinite(value): return                          # a score that is no number is not the best
+    if not trainer.best or trainer.best['name'] != self.best or value < trainer.best['value']:
         trainer.best = dict(name=self.best, value=record[self.best], step=trainer.steps_done)
 
 # %% ../nbs/09_checkpoint.ipynb #07637d80
@@ -575,7 +695,7 @@ def _forget(self: Checkpoint, trainer):
     for p in checkpoints(self.path):
         if _step(p) > trainer.steps_done: _remove(p)
     for p in _inside(self.path/'checkpoints'):
-        if p.name.startswith(('.tmp_', '.old_')): shutil.rmtree(p, ignore_errors=True)           # what a kill left behind
+        if p.name.startswith(('.tmp_', '.old_')): shutil.rmtree(p, ignore_errors=True)           # left behind by an older version
     if self.path.resolve() in trainer.runs: trainer.runs[self.path.resolve()] = trainer.steps_done
     if trainer.best and trainer.best['step'] not in map(_step, checkpoints(self.path)): trainer.best = None      # pruned since, or in another folder
     log = self.path/'log.jsonl'
@@ -593,7 +713,8 @@ def on_nan(self: Checkpoint, trainer, error):
     try: _load_state(trainer, folder)
     except _wrong as e: raise CheckpointError(f'{folder}: cannot be gone back to ({_first_line(e)})') from e
     for opt in (trainer.opt_G, trainer.opt_D):
-        for g in opt.param_groups: g['initial_lr'] *= .5**(n - trainer.rollbacks)
+        for g in opt.param_groups:
+            for name in ('lr', 'initial_lr', 'scheduled_lr'): g[name] *= .5**(n - trainer.rollbacks)
     trainer.total_steps, trainer.rollbacks = total, n
     self._forget(trainer)
     warnings.warn(f'{error}; back to step {trainer.steps_done} with half the learning rate ({n} of {self.rollbacks})')

@@ -9,11 +9,23 @@ Docs: https://gan-nb.github.io/gan_nb/cli.html.md"""
 # %% auto #0
 __all__ = ['gan_train', 'gan_sample', 'gan_eval']
 
+# %% ../nbs/11_cli.ipynb #c1100002
+import os, signal, sys
+from pathlib import Path
+
+def _end_at_once(number, frame):
+    os.write(2, f'\n{Path(sys.argv[0]).stem}: stopped\n'.encode())
+    os._exit(128 + number)
+
+_ending = [getattr(signal, s) for s in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, s)]
+if Path(sys.argv[0]).stem in ('gan_train', 'gan_sample', 'gan_eval'):
+    for _s in _ending:
+        if signal.getsignal(_s) != signal.SIG_IGN: signal.signal(_s, _end_at_once)
+
 # %% ../nbs/11_cli.ipynb #d7ff6d34
-import importlib.util, io, json, shlex, shutil, sys, warnings
+import importlib.util, io, json, shlex, shutil, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -23,7 +35,7 @@ from matplotlib.figure import Figure
 
 from .checkpoint import Checkpoint, CheckpointError, checkpoints, load_run, read_config
 from .core import save_images, show_points
-from .files import OneLineError, printable, write_atomic
+from .files import OneLineError, printable, sweep, write_atomic
 from .data import DataError, load_data
 from .metrics import Evaluate, Features, all_scores, compare_with, mode_coverage
 from .monitor import Report, TensorBoard, latent_walk, run_report, save_video
@@ -47,13 +59,20 @@ def _refuse(command, message):
     print(f'{command.__name__}: {printable(message)}', file=sys.stderr)
     raise SystemExit(2) from None
 
+class _Ended(SystemExit): "A signal, outside of training, where nothing is to be saved"
+
+def _end(number, frame): raise _Ended(128 + number)
+
 @contextmanager
 def _one_line(command):
     "When `command` was called from a shell: print expected errors as one line and exit with status 2"
     if not is_cli(command): return (yield)
+    sys.stdout, sys.stderr = _Patient(sys.stdout), _Patient(sys.stderr)
+    for s in _ending[1:]:
+        if signal.getsignal(s) != signal.SIG_IGN: signal.signal(s, _end)
+    if _ending and signal.getsignal(signal.SIGINT) != signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
     warnings.showwarning = _hint
     warnings.filterwarnings('ignore', module='PIL')                   # it speaks of each odd picture; those it cannot read are named by us
-    sys.stdout.reconfigure(errors='backslashreplace')                 # a file name may be no text at all
     try: yield
     except (DataError, TrainingError, CheckpointError, _BadArgument) as e: _refuse(command, e)
     except OSError as e: _refuse(command, f'{e.filename}: {e.strerror}' if e.filename else e)
@@ -61,9 +80,26 @@ def _one_line(command):
     except RuntimeError as e:
         if not any(t in str(e) for t in ('not enough memory', "can't allocate memory")): raise
         _refuse(command, _no_memory)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _Ended) as e:
         print(f'\n{command.__name__}: stopped', file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(130 if isinstance(e, KeyboardInterrupt) else e.code) from None
+
+# %% ../nbs/11_cli.ipynb #c1100004
+class _Patient:
+    "A stream of text whose reader may leave"
+    def __init__(self, stream):
+        self.stream = stream if stream is not None else open(os.devnull, 'w', encoding='utf-8')
+        # A file name may be no text at all.
+        if hasattr(self.stream, 'reconfigure'): self.stream.reconfigure(errors='backslashreplace')
+    def __getattr__(self, name): return getattr(self.stream, name)
+    def write(self, text): return self._try(lambda: self.stream.write(text)) or len(text)
+    def flush(self): self._try(self.stream.flush)
+    def _try(self, f):
+        try: return f()
+        except (OSError, ValueError):
+            # What is left in the buffer would fail once more when Python ends: let it go nowhere.
+            try: os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+            except (OSError, ValueError): self.stream = open(os.devnull, 'w', encoding='utf-8')
 
 # %% ../nbs/11_cli.ipynb #777e92ff
 def _parse_size(text):
@@ -135,7 +171,7 @@ def _new_trainer(source, recipe, set, size, channels, batch_size, root, seed, de
         if batch_size is not None: r = replace(r, batch_size=batch_size)
         return r.trainer(data, seed=seed, device=device, precision=precision, engine=engine), r
 
-def _old_trainer(run, step, device, source, root, engine='auto'):
+def _old_trainer(run, step, device, source, root, engine=None, other_data=False):
     "The trainer of a run folder, with the data that its config.json names, or that lie elsewhere now"
     given = {k: v for k, v in dict(source=source, root=root).items() if v}
     config = read_config(run)['data'] | given
@@ -143,7 +179,8 @@ def _old_trainer(run, step, device, source, root, engine='auto'):
     shape = load_run(run, step=step, device=device).G.shape       # whole, and no larger than it looks, before its data is read
     if config.get('size') and [config.get('channels'), *_pair(config['size'])] != list(shape):
         raise CheckpointError(f'{run}: its data, {config.get("channels")} x {config["size"]}, does not fit its generator, {shape}')
-    with _arguments(): return load_run(run, step=step, device=device, data=_load_again(run, config), engine=engine)
+    own = dict(engine=engine) if engine and engine != 'auto' else {}              # else as it was
+    with _arguments(): return load_run(run, step=step, device=device, data=_load_again(run, config), other_data=other_data, **own)
 
 def _load_again(run, config):
     "The data that config.json describes, if it describes any"
@@ -186,22 +223,24 @@ def _measure(t, run):
     return compare_with(t.data, _features(run, t.data), min(1000, len(t.data)))
 
 # %% ../nbs/11_cli.ipynb #3d7fa835
-def _run(t, out, steps, notes, every, on_nan):
+def _run(t, out, steps, notes, every, on_nan, source=None):
     "Train up to step `steps`; samples.png is written at the end, also after Ctrl-C or SIGTERM"
-    name = shlex.quote(str(out))
+    name, source = shlex.quote(str(out)), f' {shlex.quote(str(source))}' if source else ''
     scores = [Evaluate(_measure(t, out), every['score'])] if every['score'] else []
-    cbs = [*scores, Checkpoint(out, every=every['save'], notes=notes, best='fid' if scores else None, rollbacks=3 if on_nan == 'rollback' else 0),
-           SampleGrid(every=every['sample'], folder=out/'samples'), Progress(), Report(out)]
+    keep = Checkpoint(out, every=every['save'], notes=notes, best='fid' if scores else None, rollbacks=3 if on_nan == 'rollback' else 0)
+    # A picture is drawn before the checkpoint of its step is kept, or a kill between the two would lose it.
+    cbs = [*scores, SampleGrid(every=every['sample'], folder=out/'samples'), keep, Progress(), Report(out)]
     if importlib.util.find_spec('tensorboard'): cbs.append(TensorBoard(out/'tensorboard'))
+    if steps > t.steps_done: (out/'samples.png').unlink(missing_ok=True)          # that of an earlier stop
     try: t.fit(steps - t.steps_done, cbs)
     except (KeyboardInterrupt, SystemExit):
         if not checkpoints(out): raise
         _save_samples(t, out/'samples.png')
         run_report(out)
-        print(f'\nstopped at step {t.steps_done} of {steps}; the newest checkpoint is {checkpoints(out)[-1].name}; go on with\n  gan_train --resume {name}')
+        print(f'\nstopped at step {t.steps_done} of {steps}; the newest checkpoint is {checkpoints(out)[-1].name}; go on with\n  gan_train --resume {name}{source}')
         raise
     print(f'{_save_samples(t, out/"samples.png")}  64 samples\n{run_report(out)}  curves, pictures and settings on a page\n{out}  the run: {", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))}\n'
-          f'more samples: gan_sample {name} -n 64 --seed 1\nmore steps:   gan_train --resume {name} --steps {2*steps}  (its schedules are stretched over them)')
+          f'more samples: gan_sample {name} -n 64 --seed 1\nmore steps:   gan_train --resume {name}{source} --steps {2*steps}')
 
 # %% ../nbs/11_cli.ipynb #efd93812
 @call_parse(pos=['source'])
@@ -216,6 +255,7 @@ def gan_train(
     Out: Path = None, # the run folder, new or empty (default: runs/SOURCE-RECIPE)
     resume: Path = None, # go on with this run folder. Recipe, sizes and seed stay; --on-nan and the intervals are not kept. Data that has moved: give it as SOURCE, or --root
     step: str = None, # with --resume: the checkpoint to go on from, a number or best; later ones are removed, and their lines of the log (default: the newest)
+    other_data: bool = False, # with --resume: go on although SOURCE is not the data that the run was trained on
     root: Path = None, # where torchvision's files of mnist, fashion_mnist and cifar10 lie (default: a cache folder)
     on_error: str = None, # what to do about images that cannot be read: raise, or skip (default: raise)
     seed: int = None, # the same seed on the same machine gives the same run, on a CPU to the bit (default: 0)
@@ -233,10 +273,10 @@ def gan_train(
             raise _BadArgument('steps, batch size and intervals must be at least 1')
         if engine not in ('auto', 'eager', 'compile', 'graph'): raise _BadArgument(f'--engine {engine}: auto, eager, compile or graph')
         if on_nan not in ('stop', 'rollback'): raise _BadArgument(f'--on-nan {on_nan}: stop or rollback')
-        if step and not resume: raise _BadArgument('--step goes with --resume')
+        if (step or other_data) and not resume: raise _BadArgument('--step and --other-data go with --resume')
         every = dict(sample=sample_every, save=save_every, score=score_every)
         settings = dict(recipe=Recipe, set=set, size=size, channels=channels, batch_size=batch_size, on_error=on_error, seed=seed, precision=precision)
-        if resume: return _resume(resume, step, steps, settings | dict(out=Out), device, engine, source, root, every, on_nan)
+        if resume: return _resume(resume, step, steps, settings | dict(out=Out), device, engine, source, root, every, on_nan, other_data)
         defaults = dict(on_error='raise', seed=0, precision='auto')
         settings = {k: defaults.get(k) if v is None else v for k, v in settings.items()}
         if Out and Out.exists(): _run_folder(Out, source, None)     # better refused before the images are read
@@ -248,15 +288,16 @@ def gan_train(
             _run(trainer, out, steps or r.steps, dict(recipe=asdict(r)), every, on_nan)
 
 # %% ../nbs/11_cli.ipynb #ec5be20a
-def _resume(run, step, steps, settings, device, engine, source, root, every, on_nan):
+def _resume(run, step, steps, settings, device, engine, source, root, every, on_nan, other_data):
     "Go on with a run; what belongs to its settings cannot be changed"
     given = [f'--{k.replace("_", "-")}' for k, v in settings.items() if v is not None]
     if given: raise _BadArgument(f'{", ".join(given)}: cannot be changed with --resume, the settings of {run} stay')
-    t = _old_trainer(run, _parse_step(step), device, source, root, engine=engine)
+    t = _old_trainer(run, _parse_step(step), device, source, root, engine, other_data)
     steps = steps or t.total_steps
     if steps <= t.steps_done: raise _BadArgument(f'{run}: is at step {t.steps_done} already; give a larger --steps')
+    if t.steps_done < t.total_steps: t.total_steps = steps           # a run under way aims at the new end, its schedules too
     _announce(t, run)
-    _run(t, run, steps, None, every, on_nan)
+    _run(t, run, steps, None, every, on_nan, source)
 
 # %% ../nbs/11_cli.ipynb #4a703228
 @call_parse
@@ -281,8 +322,24 @@ def gan_sample(
         t = load_run(run, device=device, step=_parse_step(step), data=modes)
         n_classes = getattr(t.G, 'n_classes', 0)
         if label is not None and not 0 <= label < n_classes: raise ValueError(f'--label {label}: {f"this run has classes 0 to {n_classes - 1}" if n_classes else "this run was told no labels"}')
+        sweep(run)
+        # The film first: if it cannot be made, nothing is left behind.
+        film = save_video(latent_walk(t, seeds=range(Seed, Seed + 4), n=min(N, 16)), walk) if walk else None
         print(_save_samples(t, path, N, Seed, label))
-        if walk: print(save_video(latent_walk(t, seeds=range(Seed, Seed + 4), n=min(N, 16)), walk))
+        if film: print(film)
+
+# %% ../nbs/11_cli.ipynb #c1100006
+_lower_is_better = ('FID', 'KID', 'reverse KL')
+
+def _shared(scores):
+    "What all scores have been computed from"
+    about = {k: v for k, v in scores[0].provenance.items() if all(s.provenance.get(k) == v for s in scores)}
+    return ', '.join(f'{k} {str(v)[:8] if k == "hash" else v}' for k, v in about.items())
+
+def _line(score):
+    "A score, and which way is up"
+    error = '' if score.error is None else f' ± {score.error:.2g}'
+    return f'{score.name} {score.value:.4g}{error}  ({"lower" if score.name in _lower_is_better else "higher"} is better)'
 
 # %% ../nbs/11_cli.ipynb #74892add
 @call_parse
@@ -294,14 +351,17 @@ def gan_eval(
     step: str = None, # the checkpoint to judge, a number or best (default: the newest)
     source: str = None, # where the data lies now, if it has moved
     root: Path = None, # where torchvision's files of mnist, fashion_mnist and cifar10 lie (default: a cache folder)
-    device: str = None # cuda, mps or cpu (default: the fastest there is)
+    device: str = None, # cuda, mps or cpu (default: the fastest there is)
+    other_data: bool = False # compare with SOURCE although the run was trained on other data
 ):
     "Compute scores of a run: FID, KID, precision, recall, density and coverage of images, the inception score where a classifier is used; captured modes of points."
     with _one_line(gan_eval), _arguments():
         if not 20 <= N <= 10**6: raise ValueError(f'-n must be 20 to 1,000,000, got {N}')
         if not 0 <= Seed < 2**32: raise ValueError(f'--seed must lie in [0, 2**32), got {Seed}')
-        t = _old_trainer(run, _parse_step(step), device, source, root)
+        t = _old_trainer(run, _parse_step(step), device, source, root, other_data=other_data)
+        sweep(run, run/'features')
+        if not hasattr(t.data, 'modes') and len(t.data) < 20: raise ValueError(f'scores need at least 20 images to compare with, there are {len(t.data)}')
         if hasattr(t.data, 'modes'): scores = mode_coverage(t.sample(N, seed=Seed), t.data)
         else: scores = compare_with(t.data, _features(run, t.data, features), N, all_scores, Seed)(t)
         write_atomic(run/'metrics.json', (json.dumps(dict(step=t.steps_done, seed=Seed, scores=[asdict(s) for s in scores]), indent=1) + '\n').encode())
-        print(f'step {t.steps_done}', *scores, sep='\n')
+        print(f'step {t.steps_done}; {_shared(scores)}', *map(_line, scores), sep='\n')

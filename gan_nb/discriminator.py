@@ -20,6 +20,7 @@ from torch import nn
 
 from .generator import (SelfAttention, _bound, _check_attention, _check_classes, _check_groups, _check_labels, _conv, _floors, _halve, _he,
                               _mlp, _norm, _positive, _pyramid, _R3Block, _Resample, _shape, _widths, init_dcgan)
+from .parts import check_float, check_int
 
 # %% ../nbs/03_discriminator.ipynb #7f25a19f
 class MLPDiscriminator(nn.Module):
@@ -76,6 +77,7 @@ class DCGANDiscriminator(nn.Module):
     ):
         super().__init__()
         if norm and spectral_norm: raise ValueError(f'spectral_norm=True with norm={norm!r}: pass norm=None, a norm would rescale what it bounds')
+        dropout = check_float(dropout, 'dropout', least=0., below=1.)
         down, bn, layers = _pyramid(size, channels, width, halvings), _norm(norm), []
         self.shape, self.n_classes = down[0], 0
         self.config = dict(name=type(self).__name__, size=list(self.shape[1:]), channels=channels, width=width, norm=norm,
@@ -158,6 +160,7 @@ class ResNetDiscriminator(nn.Module):
         if norm and spectral_norm: raise ValueError(f'spectral_norm=True with norm={norm!r}: pass norm=None, a norm would rescale what it bounds')
         if labels not in ('projection', 'classifier'): raise ValueError(f"labels {labels!r}: use 'projection' or 'classifier'")
         _check_classes(n_classes)
+        plain = check_int(plain, 'plain', most=64)
         floors = _floors(size, channels, width, widen, halvings)
         _check_attention(attention, len(floors) - 1)
         self.shape, self.n_classes, self.labels, self.spectral_norm = (channels, *floors[0][1:]), n_classes, labels, spectral_norm

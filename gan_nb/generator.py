@@ -20,11 +20,17 @@ from fastcore.basics import patch
 from torch import nn
 from torch.nn.utils import parametrizations
 
+from .parts import check_int
+
 # %% ../nbs/02_generator.ipynb #793f2f9a
+_most = dict(depth=256, blocks=64, plain=64)      # layers; everything else is a number of features
+
 def _positive(**values):
-    "Raise ValueError for a value below 1"
+    "Raise ValueError for what is no whole number from 1 up, or more than any network can use"
     for name, v in values.items():
+        v, most = check_int(v, name, least=-2**53), _most.get(name, 2**16)
         if v < 1: raise ValueError(f'{name} {v}: the smallest that works is 1')
+        if v > most: raise ValueError(f'{name} {v}: the largest that works is {most}')
 
 def _shape(shape):
     "`shape` as a tuple: (n,) for points, (C, H, W) for images"
@@ -35,8 +41,10 @@ def _shape(shape):
 
 def _widths(width, depth):
     "The units of each hidden layer"
+    _positive(depth=depth)
     widths = list(width) if isinstance(width, (tuple, list)) else depth*[width]
-    _positive(width=min(widths, default=1), depth=len(widths))
+    _positive(depth=len(widths))
+    for w in widths: _positive(width=w)
     return widths
 
 def _mlp(n_in, n_out, widths, act, norm=False):
@@ -75,12 +83,12 @@ class MLPGenerator(nn.Module):
 # %% ../nbs/02_generator.ipynb #d7e6f9d7
 def _pyramid(size, channels, width, halvings=None):
     "(C, H, W) of the image, then of the feature maps after each halving; by default until the smaller side has 4 to 7 pixels"
-    h, w = size if isinstance(size, (tuple, list)) else (size, size)
+    h, w = (check_int(s, 'size') for s in (size if isinstance(size, (tuple, list)) else (size, size)))
     if min(h, w) < 8: raise ValueError(f'size {size}: the smallest that works is 8 (for each side)')
-    if not 1 <= channels <= 4: raise ValueError(f'channels {channels}: an image has 1 to 4')
+    if not 1 <= check_int(channels, 'channels') <= 4: raise ValueError(f'channels {channels}: an image has 1 to 4')
     _positive(width=width)
     most = min(h, w).bit_length() - 1
-    n = most - 2 if halvings is None else halvings
+    n = most - 2 if halvings is None else check_int(halvings, 'halvings', least=-2**53)
     if not 1 <= n <= most: raise ValueError(f'halvings {n}: size {size} can be halved 1 to {most} times')
     return [(channels, h, w)] + [(width*min(2**i, 8), h >> i + 1, w >> i + 1) for i in range(n)]
 
@@ -149,7 +157,7 @@ def _floors(size, channels, width, widen, halvings=None):
     _pyramid(size, channels, width)                                   # refuses what cannot be
     _positive(widen=widen)
     most = min(h, w).bit_length() - 1
-    n = most - 2 if halvings is None else halvings
+    n = most - 2 if halvings is None else check_int(halvings, 'halvings', least=-2**53)
     if not 1 <= n <= most: raise ValueError(f'halvings {n}: size {size} can be halved 1 to {most} times')
     return [(width*min(2**i, widen), h >> i, w >> i) for i in range(n + 1)]
 
@@ -227,11 +235,11 @@ class SelfAttention(nn.Module):
 # %% ../nbs/02_generator.ipynb #6c82e295
 def _check_attention(attention, n):
     "ValueError if there is no floor after so many of `n` halvings"
-    if not 0 <= attention <= n: raise ValueError(f'attention {attention}: the image is halved 1 to {n} times; 0 is none')
+    if not 0 <= check_int(attention, 'attention', least=-2**53) <= n: raise ValueError(f'attention {attention}: the image is halved 1 to {n} times; 0 is none')
 
 def _check_classes(n):
     "ValueError for a negative number of classes"
-    if n < 0: raise ValueError(f'n_classes {n}: use 0 for none')
+    if not 0 <= check_int(n, 'n_classes', least=-2**53) <= 2**16: raise ValueError(f'n_classes {n}: use 0 for none')
 
 def _check_labels(net, y):
     "ValueError if a network with classes got no labels"

@@ -11,7 +11,7 @@ __all__ = ['Score', 'mode_coverage', 'FeatureSet', 'Features', 'frechet_distance
            'precision_recall', 'density_coverage', 'all_scores', 'compare_with', 'Evaluate']
 
 # %% ../nbs/07_metrics.ipynb #e309220d
-import hashlib, inspect, json, math
+import hashlib, inspect, json, math, warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -23,9 +23,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from .core import _check_images, default_device, to_image
+from .core import _check_images, default_device, random_apart, to_image
 from .files import write_atomic
 from .data import DataError, ImageData, Mixture, _free_memory, _ready, _why
+from .parts import check_int
 from .training import Callback
 
 # %% ../nbs/07_metrics.ipynb #84f57808
@@ -118,7 +119,9 @@ class Features:
 def _bytes(images, n, batch_size):
     "Images or a data set as batches of bytes (B, C, H, W) and their labels, `n` in all; a data set comes in the order of its first epoch"
     if not hasattr(images, 'batches'):
-        for x in _check_images(images)[:n].split(batch_size): yield to_image(x), None
+        images = _check_images(images)[:n]
+        _check_range(images)
+        for x in images.split(batch_size): yield to_image(x), None
         return
     left = min(n or len(images), len(images))
     for x, y in images.batches(batch_size, seed=0, device='cpu'):
@@ -129,6 +132,14 @@ def _bytes(images, n, batch_size):
 def _still(f):
     "Every module in `f` that is in training mode, with its return to it"
     return [m for m in f.modules() if m.training] if isinstance(f, nn.Module) else []
+
+def _check_range(images):
+    "Refuse float images that are no numbers from -1 to 1; say what those are taken for that have nothing below 0"
+    if not images.is_floating_point(): return
+    lo, hi = images.min().item(), images.max().item()
+    # A generator without a bound goes a little beyond 1, and is clipped; pixels from 0 to 255 go far beyond.
+    if not -8 <= lo <= hi <= 8: raise ValueError(f'float images must lie in [-1, 1], got [{lo:g}, {hi:g}]: give bytes as uint8')
+    if lo >= 0 and hi > lo: warnings.warn('no value of these float images is below 0: they are taken to lie in [-1, 1]; if they lie in [0, 1], give 2*x - 1', stacklevel=5)
 
 # %% ../nbs/07_metrics.ipynb #23bc1662
 @patch
@@ -200,8 +211,7 @@ def fit(cls:Features,
     if not data.n_classes: raise ValueError('Features.fit needs labels, and this data has none; Features.pixels() and Features.inception() need none')
     x, y = (torch.cat(t) for t in zip(*_bytes(data, limit, 256)))
     n, device = len(x) - len(x)//10, torch.device(device or default_device())
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with random_apart(seed=seed):
         net = _Classifier(data.shape, data.n_classes, width, dim)
     features = _of_classifier(cls, _train(net, ImageData(x[:n], y[:n], data.classes), steps, min(batch_size, n), seed, device), {})
     held = features(x[n:]) if n < len(x) else None
@@ -236,7 +246,7 @@ def load(cls:Features,
         about = json.loads((path/'features.json').read_text(encoding='utf-8'))
         with torch.device('meta'): need = sum(t.nbytes for t in _Classifier(**about['config']).state_dict().values())
         if need > (path/'features.safetensors').stat().st_size: raise ValueError(f'a network of {need:,} bytes is described')
-        net = _Classifier(**about['config'])
+        with random_apart(): net = _Classifier(**about['config'])      # its first weights are drawn, and a run may be watching
         with safe_open(path/'features.safetensors', 'pt') as f: net.load_state_dict({k: f.get_tensor(k) for k in f.keys()})
         features = _of_classifier(cls, net, about['notes'])
         same = features.provenance['hash'] == about['hash']
@@ -422,6 +432,7 @@ def all_scores(
     fake: FeatureSet # likewise for fakes, from the same features
 ) -> list: # of `Score`: FID, KID, precision, recall, density, coverage, and the inception score if there is a classifier
     "Compute every score that two sets of features allow"
+    if min(len(real), len(fake)) < 6: raise ValueError(f'scores need at least 6 images on both sides, got {len(real)} and {len(fake)}')
     found = [fid(real, fake), kid(real, fake), *precision_recall(real, fake), *density_coverage(real, fake)]
     return found + ([inception_score(fake)] if fake.probabilities is not None else [])
 
@@ -448,10 +459,9 @@ class Evaluate(Callback):
         measure: Callable, # trainer -> a `Score`, or several; must leave the run as it is
         every: int = 500 # steps; a score waits for the next reading of the losses
     ):
-        if every < 1: raise ValueError(f'every must be at least 1, got {every}')
-        self.measure, self.every, self.scores = measure, every, []
+        self.measure, self.every, self.scores = measure, check_int(every, 'every', least=1), []
     def after_log(self, trainer, record):
         if record['step']//self.every == trainer.logged//self.every: return
-        found = self.measure(trainer)
+        with random_apart(trainer.device): found = self.measure(trainer)
         self.scores = [found] if isinstance(found, Score) else list(found)
         record |= {s.name.lower().replace(' ', '_'): s.value for s in self.scores}

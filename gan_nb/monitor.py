@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from .core import _check_images, _grid, latents, random_apart, save_images, show_curves, to_image
 from .files import write_atomic
 from .data import _ready
-from .training import Callback, Trainer, _call
+from .training import Callback, Trainer, _call, _evaluating
 
 # %% ../nbs/08_monitor.ipynb #05e5db44
 def rank_accuracy(
@@ -71,6 +71,7 @@ class CollapseAlarm(Callback):
     def __init__(self,
         every: int = 100, # steps between two looks
         diversity: float = .4, # speak below this share of the diversity of as many reals
+        kinds: float = .6, # speak below this share of the reals' effective number of labels, where there are labels
         d_loss: float = .05, # speak below this share of what guessing costs D
         after: int = 300, # steps of grace at the start of a run
         patience: int = 3, # looks in a row that must agree
@@ -78,15 +79,26 @@ class CollapseAlarm(Callback):
         say = None # what to speak with: text -> None; default: a printed line that leaves a progress bar whole
     ):
         if min(every, patience) < 1 or n < 2: raise ValueError(f'every and patience must be at least 1 and n at least 2, got {every}, {patience} and {n}')
-        self.every, self.diversity, self.d_loss, self.after, self.patience, self.n = every, diversity, d_loss, after, patience, n
+        self.every, self.diversity, self.kinds, self.d_loss, self.after, self.patience, self.n = every, diversity, kinds, d_loss, after, patience, n
         self.say, self.rows, self.spoken = say or tqdm.write, [], []
     def before_fit(self, trainer):
-        self.real, self.y = _reals(trainer, self.n)
+        self.many, self.labels = _reals(trainer, 4*self.n)              # to find the nearest among
+        self.real, self.y = self.many[:self.n], None if self.labels is None else self.labels[:self.n]
+        self.expected = None if self.labels is None else _effective_kinds(self.labels)
         self.scale = torch.pdist(self.real.flatten(1)).median().item()/3
         self.worth = effective_number(self.real, self.scale)
         guess = trainer.loss.d(*torch.zeros(2, 2)).item()
-        self.guess, self.cost, self.bad = guess if guess > 0 else None, None, dict(collapse=0, winner=0)
+        self.guess, self.cost, self.bad = guess if guess > 0 else None, None, dict(collapse=0, kinds=0, winner=0)
     def after_log(self, trainer, record): self.cost = record['d_loss']
+
+def _effective_kinds(labels):
+    "The exponential of the entropy of labels (N,): how many kinds there are, if all were equally frequent"
+    share = labels.bincount().double()/len(labels)
+    return torch.special.entr(share).sum().exp().item()
+
+def _labels_of(x, real, labels):
+    "For each sample the label of the real one nearest to it"
+    return labels[torch.cdist(x.flatten(1), real.flatten(1)).argmin(1)]
 
 # %% ../nbs/08_monitor.ipynb #d76619d6
 @patch
@@ -95,8 +107,10 @@ def after_step(self: CollapseAlarm, trainer):
     fake = _fakes(trainer, self.real, self.y)
     row = dict(step=trainer.steps_done, diversity=effective_number(fake, self.scale), of=self.worth,
                accuracy=_ask(trainer, self.real, self.y, fake), d_loss=self.cost)
+    if self.expected: row |= dict(kinds=_effective_kinds(_labels_of(fake, self.many, self.labels)), of_kinds=self.expected)
     self.rows.append(row)
     self._judge('collapse', row, row['diversity'] < self.diversity*self.worth)
+    self._judge('kinds', row, self.expected is not None and row['kinds'] < self.kinds*self.expected)
     self._judge('winner', row, None not in (self.guess, self.cost) and self.cost < self.d_loss*(self.guess or 0))
 
 @patch
@@ -105,6 +119,8 @@ def _judge(self: CollapseAlarm, kind, row, holds):
     if self.bad[kind] != self.patience: return
     text = dict(collapse='step {step}: the samples fall together: {n} of them are worth {diversity:.1f} different ones, as many reals {of:.1f}. '
                          'A zero-slope penalty (r1 and r2) or a lower learning rate is the usual cure',
+                kinds='step {step}: kinds are missing: the samples are worth {kinds:.1f} of the {of_kinds:.1f} kinds that the data has. '
+                      'Early in a run that may be noise; if it stays, penalties on both sides (r1 and r2) or a lower learning rate are the usual cure',
                 winner='step {step}: D wins outright: it tells {accuracy:.0%} of all pairs apart, and its loss {d_loss:.4f} is {share:.1g} times what guessing costs. '
                        'A slower D, a faster G or a penalty gives G something to learn from')[kind]
     self.spoken.append((row['step'], kind))
@@ -397,10 +413,10 @@ def principal_directions(
     k: int = 6, # how many directions
     n: int = 1024, # latents to look at
     seed: int = 0, # of these latents
-    layer: torch.nn.Module|None = None # a module of `G`, whose output is looked at; default: the first one with weights
+    layer: torch.nn.Module|None = None # a module of `G`, whose output is looked at; default: the first one with weights that is called, `G` itself aside
 ) -> tuple: # directions (k, latent_dim) of length 1, the strongest first; share (k,) of the features' variance along each
     "Find the moves of the latent that change the features most"
-    layer = layer or next(m for m in G.modules() if list(m.parameters(recurse=False)) and not isinstance(m, torch.nn.Embedding))
+    layer = layer or _first_layer(G)
     z, kept = latents(n, G.latent_dim, seed=seed), []
     y = torch.arange(n) % G.n_classes if getattr(G, 'n_classes', 0) else None
     device = next(G.parameters()).device
@@ -416,6 +432,20 @@ def principal_directions(
     u = u/u.norm(dim=1, keepdim=True)
     u = u*u.gather(1, u.abs().argmax(1, keepdim=True)).sign()               # of the two signs, the one whose largest entry is positive
     return u.float(), (power.flip(0)[:k]/power.sum()).float()
+
+def _first_layer(G):
+    "The first module inside of a generator that has weights of its own and is called, embeddings of labels aside"
+    called, device = [], next(G.parameters()).device
+    inner = [m for m in G.modules() if m is not G and list(m.parameters(recurse=False)) and not isinstance(m, torch.nn.Embedding)]
+    # A parametrized weight is computed by a module within the layer, which is called as well.
+    inner = [m for m in inner if not isinstance(m, torch.nn.utils.parametrize.ParametrizationList)]
+    hooks = [m.register_forward_hook(lambda m, inputs, out: called.append(m)) for m in inner]
+    y = torch.zeros(2, dtype=torch.int64, device=device) if getattr(G, 'n_classes', 0) else None
+    try:
+        with torch.no_grad(), random_apart(device), _evaluating(G): _call(G, latents(2, G.latent_dim, seed=0).to(device), y)
+    finally:
+        for h in hooks: h.remove()
+    return called[0] if called else G
 
 # %% ../nbs/08_monitor.ipynb #2fba6f42
 def nearest(
@@ -563,7 +593,7 @@ def _mp4(images, fps):
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)/'film.mp4'
         r = subprocess.run([ffmpeg, '-v', 'error', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', f'{w}x{h}', '-r', str(fps), '-i', '-', '-pix_fmt', 'yuv420p',
-                            '-vf', 'pad=ceil(iw/2)*2:ceil(ih/2)*2', '-movflags', '+faststart', str(out)], input=b''.join(i.convert('RGB').tobytes() for i in images), capture_output=True)
+                            '-vf', 'pad=ceil(iw/2)*2:ceil(ih/2)*2', '-movflags', '+faststart', str(out)], input=b''.join(_opaque(i).convert('RGB').tobytes() for i in images), capture_output=True)
         if r.returncode: raise ValueError(f'ffmpeg: {r.stderr.decode(errors="replace").strip().splitlines()[-1]}')
         return out.read_bytes()
 
@@ -576,8 +606,15 @@ def _grids(path):
 def _read_png(p):
     "The picture in a PNG; None if it is not one, or is damaged"
     try:
-        with Image.open(p, formats=['PNG']) as im: return im.convert('L' if im.mode in ('1', 'L') else 'RGB')
+        with Image.open(p, formats=['PNG']) as im: return _opaque(im)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError): return None
+
+def _opaque(im):
+    "A picture as L or RGB; what is transparent is white"
+    if im.mode in ('LA', 'RGBA', 'PA') or 'transparency' in im.info:
+        im = im.convert('RGBA')
+        im = Image.alpha_composite(Image.new('RGBA', im.size, 'white'), im)
+    return im.convert('L' if im.mode in ('1', 'L') else 'RGB')
 
 # %% ../nbs/08_monitor.ipynb #4be8ef70
 def training_video(

@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn.grad import conv2d_weight
 from torch.overrides import TorchFunctionMode
 from .losses import _wide
+from .parts import check_float, check_int
 
 # %% ../nbs/05_penalties.ipynb #93d1a9cf
 def _between(real, fake, generator):
@@ -52,13 +53,13 @@ class GradientPenalty:
 
     def __post_init__(self):
         if self.at not in _where: raise ValueError(f'at={self.at!r}: choose one of {", ".join(_where)}')
-        for k in ('target', 'weight'):
-            if not 0 <= getattr(self, k) <= 1e30: raise ValueError(f'{k} must be finite and not negative, got {getattr(self, k)}')
-        if self.every < 1 or self.every != int(self.every): raise ValueError(f'every counts updates of D: an integer from 1, got {self.every}')
+        for k in ('target', 'weight'): object.__setattr__(self, k, check_float(getattr(self, k), k, least=0.))
+        object.__setattr__(self, 'every', check_int(self.every, 'every', least=1))
+        object.__setattr__(self, 'sigma', check_float(self.sigma, 'sigma', above=0.))
+        if not isinstance(self.one_sided, bool): raise ValueError(f'one_sided must be True or False, got {self.one_sided!r}')
         if self.one_sided and self.target == 0: raise ValueError('one_sided needs target > 0: no slope lies below 0')
         if self.estimator not in ('exact', 'finite_difference'): raise ValueError(f"estimator={self.estimator!r}: choose 'exact' or 'finite_difference'")
         if self.one_sided and self.estimator != 'exact': raise ValueError("one_sided needs estimator='exact': one difference does not tell on which side a slope lies")
-        if not 0 < self.sigma <= 1e30: raise ValueError(f'sigma must be finite and positive, got {self.sigma}')
 
 # %% ../nbs/05_penalties.ipynb #dfa2993b
 @patch(as_prop=True)
@@ -238,12 +239,12 @@ def dragan(
 
 # %% ../nbs/05_penalties.ipynb #a820291e
 def clip_weights(
-    D: nn.Module, # its parameters are changed in place; buffers stay as they are
+    D: nn.Module, # its parameters are changed in place; those that are frozen, and buffers, stay as they are
     c: float = .01 # the largest absolute value left
 ) -> None:
     "Clip each parameter of D into [-c, c]"
-    if not c > 0: raise ValueError(f'c must be positive, got {c}')
-    params = list(D.parameters())
+    check_float(c, 'c', above=0.)
+    params = [p for p in D.parameters() if p.requires_grad]
     with torch.no_grad():
         torch._foreach_clamp_min_(params, -c)
         torch._foreach_clamp_max_(params, c)
