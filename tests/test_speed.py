@@ -1,6 +1,7 @@
 """benchmarks/step_speed.py: both sides of the comparison compute the same, and the table says what ran"""
 import multiprocessing, os, shutil, sys, threading
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest, torch
@@ -84,11 +85,16 @@ class Threads:
     "In place of a context of multiprocessing: the sides are threads of this process"
     Pipe = staticmethod(multiprocessing.Pipe)
     class Process(threading.Thread):
-        def __init__(self, target, args): super().__init__(target=target, args=args, daemon=True)
+        def __init__(self, target, args):
+            wire, *rest = args
+            wire = Connection(os.dup(wire.fileno()))            # as a process has it: `measure` closes the one it gave away
+            super().__init__(target=target, args=(wire, *rest), daemon=True)
 
 def test_an_engine_that_cannot_be_had_has_no_numbers(monkeypatch):
     "A trainer whose step cannot be compiled goes on with engine='eager'; the table must not give that time as the time of a compiled step"
     monkeypatch.setattr(step_speed, 'get_context', lambda method: Threads)
+    monkeypatch.setattr(step_speed, 'DataLoader', lambda data, batch, **kw: DataLoader(data, batch, drop_last=True))    # without workers
+    monkeypatch.setattr(step_speed, 'write_pictures', partial(write_pictures, n=16))
     monkeypatch.setattr(Trainer, '_why_not_compiled', lambda self: 'there is no compiler today')
     row = measure('dcgan_32', 8, 8, True, torch.device('cpu'), 1, 1, dict(fp32=1e9, bf16=1e9))
     assert {'reference', 'fp32'} <= row.keys() and not {'fp32_compile', 'auto_compile'} & row.keys()
