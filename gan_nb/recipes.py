@@ -19,6 +19,7 @@ from fastcore.basics import patch
 from .checkpoint import assemble
 from .core import seed_everything
 from .losses import losses
+from .parts import plain
 from .penalties import dragan, r1, r2, wgan_gp
 from .training import Schedule, Trainer, cosine, linear
 
@@ -26,7 +27,7 @@ from .training import Schedule, Trainer, cosine, linear
 def _tuples(x):
     "`x` with tuples for its lists, as JSON gives them; a copy"
     if isinstance(x, dict): return {k: _tuples(v) for k, v in x.items()}
-    return tuple(map(_tuples, x)) if isinstance(x, (list, tuple)) else x
+    return tuple(map(_tuples, x)) if isinstance(x, (list, tuple)) else plain(x)
 
 # %% ../nbs/10_recipes.ipynb #630e2e47
 def _fits(x, kind):
@@ -237,4 +238,5 @@ def default_recipe(
 ) -> Recipe:
     "The recipe for data of a shape when none is named: dense networks up to 16x16 pixels (256 in all), DCGANs above; for points a small dense pair"
     if len(shape) == 1: return recipe('rpgan_points')
+    if len(shape) != 3: raise ValueError(f'no default recipe for samples of shape {tuple(shape)}: there are some for images (C, H, W) and for points (n,)')
     return recipe('rpgan' if shape[1]*shape[2] > 256 else 'rpgan_mlp')

@@ -617,7 +617,7 @@ def _step(self: Trainer):
 @patch
 def _why_not_compiled(self: Trainer):
     "What keeps the games of this trainer from being compiled; None if nothing does"
-    if not hasattr(torch._dynamo.config, 'trace_autograd_ops'): return f'PyTorch {torch.__version__} does not compile derivatives; 2.15 does'
+    if not hasattr(torch._dynamo.config, 'trace_autograd_ops'): return f'PyTorch {torch.__version__} does not compile derivatives; 2.11 does'
     if self.dtype == torch.float16: return "the loss scaler of fp16 changes its number from step to step; use precision='fp32' or 'bf16'"
     if self.unroll: return 'unroll takes steps of an optimizer inside of one of G'
     if self.augment is not None or any(p.estimator != 'exact' for p in self.penalties): return 'augment and finite differences draw from the generator of the run, which a compiled program cannot'
