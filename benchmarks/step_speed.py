@@ -6,10 +6,11 @@
 
 Both sides have the same networks, losses, penalties, images and number of updates; the residual blocks of the reference double, halve and convolve in turn. `Reference` reads PNG files through a `DataLoader` with two workers;
 `Trainer` makes its batches itself; neither averages its generator. Sides take turns of some steps each, and the median of the ratios of
-neighbouring turns is what is reported. Each side has a process of its own, which waits while the others run. A row that was measured before on the same machine is
+neighbouring turns is what is reported. Each side has a process of its own, which waits while the others run. An engine that cannot be had leaves
+its side without numbers, and the table says so. A row that was measured before on the same machine is
 replaced, the others stay, so a long table can be made in parts. `tests/test_speed.py` checks that both sides compute the same.
 """
-import json, os, platform, resource, statistics, tempfile, time
+import json, os, platform, re, resource, statistics, sys, tempfile, time
 from contextlib import ExitStack, suppress
 from functools import partial
 from multiprocessing import get_context
@@ -101,20 +102,24 @@ def endless(loader):
     while True: yield from loader
 
 def sides(task, width, batch, penalty, device, folder):
-    "name -> a function that makes what makes a step, or None where auto is float32"
+    "name -> a function that makes what makes a step and what tells the engine in use; it makes None where auto is float32"
     def reference():
         G, D, loss, _, plain = pair(task, width)
         ref = Reference(G, D, loss, plain if penalty else None, device)
         batches = endless(DataLoader(Pictures(folder, D.shape[1]), batch, shuffle=True, num_workers=2, drop_last=True, pin_memory=device.type == 'cuda', persistent_workers=True))
-        return lambda: ref.step(next(batches))
+        return lambda: ref.step(next(batches)), lambda: 'eager'
     def trainer(precision, engine):
         G, D, loss, pen, _ = pair(task, width)
         t = Trainer(G, D, digits(D.shape[1], channels=3), loss=loss, penalties=[pen]*penalty, batch_size=batch, ema=0, device=device, precision=precision, engine=engine)
         if precision == 'auto' and t.dtype is None: return None
         t.total_steps = 1_000_000
-        return t.step
+        return t.step, lambda: t.engine
     engines = dict(eager='', compile='_compile') | (dict(graph='_graph') if device.type == 'cuda' else {})
     return dict(reference=reference) | {p + name: partial(trainer, p, e) for p in ('fp32', 'auto') for e, name in engines.items()}
+
+def engine_of(name):
+    "The engine that a side is named after"
+    return name.partition('_')[2] or 'eager'
 
 # ---- measuring
 
@@ -150,10 +155,10 @@ def peak(device):
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if platform.system() == 'Darwin' else 1024)
 
 def side(wire, name, clock, *args):
-    "One side in a process of its own, as it would run by itself: makes `n` steps whenever it is told to, and says how long one took"
-    device = args[4]
-    step = sides(*args)[name]()
-    if step is None: return wire.send(None)
+    "One side in a process of its own, as it would run by itself: makes `n` steps whenever it is told to, and says how long one took, by which engine"
+    device, made = args[4], sides(*args)[name]()
+    if made is None: return wire.send(None)
+    step, engine = made
     before = peak(device)
     seconds(step, 4, device)                                          # workers, buffers, the choice of kernels, programs, recordings
     memory = peak(device) - before
@@ -161,7 +166,10 @@ def side(wire, name, clock, *args):
         if name == 'fp32': step()
     wire.send((memory, flops.total))
     with suppress(EOFError):                                          # the table is done, or given up
-        while True: wire.send(seconds(step, n := wire.recv(), device, clock)/n)
+        while True:
+            n = wire.recv()
+            took = seconds(step, n, device, clock)
+            wire.send((took/n, engine()))
 
 def measure(task, width, batch, penalty, device, steps, rounds, rates, clock=time.perf_counter):
     "One row of the table"
@@ -177,13 +185,17 @@ def measure(task, width, batch, penalty, device, steps, rounds, rates, clock=tim
                 stack.callback(process.join)
                 stack.callback(wire.close)                            # first: it tells the process to end
                 if found := wire.recv(): ready[k] = wire, *found
-            gflop, times = ready['fp32'][2]/1e9, {k: [] for k in ready}
+            gflop, times, engines = ready['fp32'][2]/1e9, {k: [] for k in ready}, {}
             for _ in range(rounds):
                 for k, (wire, *_) in ready.items():
                     wire.send(steps)
-                    times[k].append(wire.recv())
-    row = dict(task=task, width=width, batch=batch, penalty=bool(penalty), gflop=round(gflop, 2))
+                    took, engines[k] = wire.recv()
+                    times[k].append(took)
+    # A trainer that cannot have its engine warns and goes on without: what it then took is no number for that engine.
+    without = [k for k in ready if engines[k] != engine_of(k)]
+    row = dict(task=task, width=width, batch=batch, penalty=bool(penalty), gflop=round(gflop, 2), without=without)
     for k, (_, memory, _) in ready.items():
+        if k in without: continue
         ratios = sorted(a/b for a, b in zip(times['reference'], times[k]))
         best = rates['bf16' if k.startswith('auto') else 'fp32']
         row[k] = dict(ms=round(1e3*statistics.median(times[k]), 2), speedup=round(statistics.median(ratios), 3), worst=round(ratios[0], 3), best=round(ratios[-1], 3),
@@ -205,16 +217,27 @@ def table(found):
     notes.append('Of the matrix rate: the multiplications and additions that `Trainer` needs, on each side.')
     if found['processor_time']: notes.append('Measured on a machine that had other work: times are processor time of the training process, in which decoding by the workers of the reference is not counted.')
     notes.append('`_compile`: with engine=\'compile\'; the writing of the program is not counted.')
+    for r in found['rows']:
+        for k in r.get('without', []):
+            which = f"{r['task']}, width {r['width']}, batch {r['batch']}, {'with' if r['penalty'] else 'without'} a penalty"
+            notes.append(f"`{k}` of {which}: not to be had here; the trainer went on with engine='eager'.")
     if not any('auto' in r for r in found['rows']): notes.append('`auto` is float32 here: this machine does not multiply bfloat16.')
     return '\n'.join([*lines, '', *notes]) + '\n'
 
 def same(old, machine, processor_time): return old['processor_time'] == processor_time and all(old['machine'][k] == machine[k] for k in ('name', 'cores', 'threads', 'torch'))
 
+def listed(option, text, pattern, hint):
+    "What an option lists, separated by commas; a word that is none of what it can be ends the script in one line"
+    words = text.split(',')
+    for word in words:
+        if not re.fullmatch(pattern, word): sys.exit(f'step_speed.py: {option} {word!r}: {hint}')
+    return words
+
 @call_parse
 def main(
     task: str = None, # one of dcgan_32, resnet_32, resnet_64 (default: all)
     batch: str = '64,256', # batch sizes
-    penalty: str = 'yes,no', # with, without
+    penalty: str = 'yes,no', # yes: with, no: without
     width: int = None, # of the networks (default: 64 for DCGAN; for the residual ones 32 on a CPU, 128 on a GPU)
     steps: int = 20, # in each turn: many, for the workers of the reference decode some batches while the others have their turn
     rounds: int = 7, # turns of each side
@@ -224,8 +247,11 @@ def main(
     out: Path = None # numbers to OUT.json, the table to OUT.md
 ):
     "Time Trainer against the loop as it is commonly written"
-    device = torch.device(device or default_device())
     if quick: task, batch, penalty, steps, rounds = task or 'dcgan_32', '64', 'yes', 3, 5
+    names = listed('--task', task or ','.join(tasks), '|'.join(tasks), f'give some of {", ".join(tasks)}')
+    batches = [int(b) for b in listed('--batch', batch, '[1-9][0-9]{0,5}', 'give sizes, as in 64,256')]
+    penalties = [p == 'yes' for p in listed('--penalty', penalty, 'yes|no', 'give yes, no, or yes,no')]
+    device = torch.device(device or default_device())
     clock = time.process_time if processor_time else time.perf_counter
     rates = {k: rate(t, device, 8192 if device.type == 'cuda' else 1024, clock) for k, t in dict(fp32=torch.float32, bf16=torch.bfloat16).items()}
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if 'model name' in l), '') if Path('/proc/cpuinfo').exists() else platform.processor()
@@ -233,11 +259,11 @@ def main(
     found = dict(rows=[])
     if out and Path(f'{out}.json').exists() and same(old := json.loads(Path(f'{out}.json').read_text()), machine, processor_time): found = old
     found |= dict(machine=machine, processor_time=processor_time, date=time.strftime('%Y-%m-%d'))
-    for t in [task] if task else tasks:
+    for t in names:
         w = width or (128 if device.type == 'cuda' and t.startswith('resnet') else tasks[t])
-        for b in map(int, batch.split(',')):
-            for p in penalty.split(','):
-                row = measure(t, w, b, p == 'yes', device, steps, rounds, rates, clock)
+        for b in batches:
+            for p in penalties:
+                row = measure(t, w, b, p, device, steps, rounds, rates, clock)
                 key = lambda r: (list(tasks).index(r['task']), r['width'], r['batch'], r['penalty'])
                 found['rows'] = sorted([r for r in found['rows'] if key(r) != key(row)] + [row], key=key)
                 print(json.dumps(row), flush=True)

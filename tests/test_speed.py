@@ -1,6 +1,7 @@
-"""benchmarks/step_speed.py: both sides of the comparison compute the same"""
-import os, shutil, sys
+"""benchmarks/step_speed.py: both sides of the comparison compute the same, and the table says what ran"""
+import multiprocessing, os, shutil, sys, threading
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest, torch
@@ -9,6 +10,7 @@ from torch import nn
 from torch._dynamo.utils import counters
 
 sys.path.insert(0, str(Path(__file__).parent.parent/'benchmarks'))
+import step_speed
 from step_speed import *
 
 # Adam divides by the size of a gradient, also where that is rounding alone (a bias before a batch norm); a larger eps keeps it from making a step of that
@@ -72,8 +74,39 @@ def test_compiled_in_earnest(task, smooth):
     for engine in ('eager', 'compile'):
         G, D, loss, penalty, _ = smooth(task, 8)
         t = Trainer(G, D, digits(32, channels=3), loss=loss, penalties=[penalty], batch_size=16, opt_G=sgd, opt_D=sgd, ema=0, device='cpu', precision='fp32', engine=engine)
+        if engine == 'eager' and (why := t._why_not_compiled()): pytest.skip(why)
         for _ in range(20): t.step()
         assert t.engine == engine
         ends.append((G, D))
     assert counters['stats']['unique_graphs'] == 3 and not counters['graph_break']
     agree(*ends, smooth(task, 8))
+
+class Threads:
+    "In place of a context of multiprocessing: the sides are threads of this process"
+    Pipe = staticmethod(multiprocessing.Pipe)
+    class Process(threading.Thread):
+        def __init__(self, target, args):
+            wire, *rest = args
+            wire = Connection(os.dup(wire.fileno()))            # as a process has it: `measure` closes the one it gave away
+            super().__init__(target=target, args=(wire, *rest), daemon=True)
+
+def test_an_engine_that_cannot_be_had_has_no_numbers(monkeypatch):
+    "A trainer whose step cannot be compiled goes on with engine='eager'; the table must not give that time as the time of a compiled step"
+    monkeypatch.setattr(step_speed, 'get_context', lambda method: Threads)
+    monkeypatch.setattr(step_speed, 'DataLoader', lambda data, batch, **kw: DataLoader(data, batch, drop_last=True))    # without workers
+    monkeypatch.setattr(step_speed, 'write_pictures', partial(write_pictures, n=16))
+    monkeypatch.setattr(Trainer, '_why_not_compiled', lambda self: 'there is no compiler today')
+    row = measure('dcgan_32', 8, 8, True, torch.device('cpu'), 1, 1, dict(fp32=1e9, bf16=1e9))
+    assert {'reference', 'fp32'} <= row.keys() and not {'fp32_compile', 'auto_compile'} & row.keys()
+    assert 'fp32_compile' in row['without']
+    machine = dict(name='a machine', cores=1, threads=1, torch='2', fp32=1, bf16=1)
+    text = table(dict(rows=[row], machine=machine, processor_time=False, date='today'))
+    assert '| fp32 |' in text and '| fp32_compile |' not in text and "`fp32_compile` of dcgan_32, width 8, batch 8, with a penalty: not to be had here" in text
+
+@pytest.mark.parametrize('option, word', [('penalty', 'with'), ('penalty', 'yes,'), ('batch', '64,x'), ('batch', '0'), ('task', 'dcgan_33')])
+def test_a_wrong_option_is_one_line(option, word, monkeypatch):
+    "`--penalty with` is not taken for no"
+    monkeypatch.setattr(step_speed, 'measure', lambda *args: pytest.fail(f'measured, with {args}'))
+    monkeypatch.setattr(step_speed, 'rate', lambda *args: 1e9)
+    with pytest.raises(SystemExit) as e: main.__wrapped__(**dict(task='dcgan_32') | {option: word})
+    assert len(e.value.code.splitlines()) == 1 and f'--{option}' in e.value.code
