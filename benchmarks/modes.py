@@ -48,8 +48,8 @@ def points(task, protocol, unit):
 
 class Packed(nn.Module):
     "Let a discriminator judge `m` samples at once (Lin et al. 2018)"
-    def __init__(self, D, m, shape): super().__init__(); self.D, self.m, self.shape = D, m, shape
-    def forward(self, x): return self.D(x.reshape(len(x)//self.m, -1, *x.shape[2:]))             # (B/m,)
+    def __init__(self, D, m, shape): super().__init__(); self.D, self.pack, self.shape = D, m, shape
+    def forward(self, x): return self.D(x.reshape(len(x)//self.pack, -1, *x.shape[2:]))             # (B/m,)
 
 class StdMLP(nn.Module):
     "A dense discriminator with `MinibatchStd` before its last layer"

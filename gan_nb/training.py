@@ -328,7 +328,8 @@ def _copy(net):
 @torch.no_grad()
 def _check_shapes(self: Trainer):
     "Send two latents through G and two samples through D; ValueError for what does not fit the data or the loss"
-    n, shape = min(self.batch_size, 2), tuple(self.data.shape)
+    pack = check_int(getattr(self.D, 'pack', 1), 'pack', least=1)          # samples that D judges together
+    n, shape = min(self.batch_size, 2*pack), tuple(self.data.shape)
     y = torch.zeros(n, dtype=torch.int64, device=self.device) if getattr(self.G, 'n_classes', 0) else None
     with random_apart(self.device), _Still(self.G), _Still(self.D), self._autocast():
         z, x = torch.randn(n, self.G.latent_dim, device=self.device), torch.randn(n, *shape, device=self.device)
@@ -336,8 +337,9 @@ def _check_shapes(self: Trainer):
         if tuple(fake.shape) != (n, *shape): raise ValueError(f'G draws {tuple(fake.shape[1:])}, the data has {shape}')
         logits = _try(self.D, x, y, 'D')
     one_each = logits.ndim in (1, 3) or (logits.ndim in (2, 4) and logits.shape[1] == 1)
-    if not one_each or len(logits) != n:
-        raise ValueError(f'D gives {tuple(logits.shape)} for {n} samples: it must give one logit for each, (B,), or one for each patch, (B, h, w)')
+    if not one_each or len(logits) != n//pack:
+        raise ValueError(f'D gives {tuple(logits.shape)} for {n} samples: it must give one logit for each, (B,), or one for each patch, (B, h, w); '
+                         'a D that judges several at once says how many by its attribute `pack`')
 
 def _try(net, x, y, name):
     "The answer of a network; ValueError in one line if it has none"
