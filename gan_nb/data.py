@@ -470,31 +470,34 @@ def _pixels(f, size, channels, value_range):
 
 # %% ../nbs/01_data.ipynb #8aa8c81e
 def _png_parts(x):
-    "The parts of a PNG, and whether the picture needs them"
-    yield x[:8], True
+    "(start, end, whether the picture needs it) of the parts of a PNG, as long as their names are letters"
+    yield 0, 8, True
     at = 8
-    while at + 8 <= len(x):
+    while x[at + 4:at + 8].isalpha():
         end = at + 12 + int.from_bytes(x[at:at + 4], 'big')
-        yield x[at:end], x[at + 4:at + 8] in (b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND', b'eXIf')
+        yield at, end, x[at + 4:at + 8] in (b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND', b'eXIf')
         at = end
 
 def _jpeg_parts(x):
-    "The parts of a JPEG, and whether the picture needs them: no comments, and of other notes JFIF, EXIF and Adobe's"
-    yield x[:2], True
+    "The same of a JPEG up to its pixels: it needs no comments, and of other notes JFIF, EXIF and Adobe's"
+    yield 0, 2, True
     at = 2
-    while at + 4 <= len(x) and x[at] == 0xff and x[at + 1] != 0xda:
-        end = at + 2 + int.from_bytes(x[at + 2:at + 4], 'big')
-        yield x[at:end], x[at + 1] in (0xe0, 0xe1, 0xee) or not 0xe0 <= x[at + 1] <= 0xfe
+    while x[at:at + 1] == b'\xff' and x[at + 1:at + 2] != b'\xda':
+        marker, end = x[at + 1:at + 2], at + 2 + int.from_bytes(x[at + 2:at + 4], 'big')
+        yield at, end, marker in b'\xe0\xe1\xee' or not b'\xe0' <= marker <= b'\xfe'
         at = end
-    yield x[at:], True
+    yield at, len(x), True
 
-def _without_notes(f):
-    "A PNG or JPEG with what the picture needs alone, or None if there is nothing to leave out"
+def _without_notes(f, most=100_000):
+    "A PNG or JPEG with what the picture needs alone, or None if there is nothing to leave out, or more than `most` parts"
     f.seek(0)
-    x = f.read()
-    split = _png_parts if x[:8] == b'\x89PNG\r\n\x1a\n' else _jpeg_parts if x[:3] == b'\xff\xd8\xff' else None
-    bare = split and b''.join(part for part, needed in split(x) if needed)
-    return io.BytesIO(bare) if bare and len(bare) < len(x) else None
+    start = f.read(8)
+    split = _png_parts if start == b'\x89PNG\r\n\x1a\n' else _jpeg_parts if start[:3] == b'\xff\xd8\xff' else None
+    if split is None: return None
+    x = start + f.read()
+    parts = list(itertools.islice(split(x), most + 1))
+    if len(parts) > most or all(needed for _, _, needed in parts): return None
+    return io.BytesIO(b''.join(x[a:b] for a, b, needed in parts if needed))
 
 def _despite_notes(read, f):
     "`read(f)`, and where that fails, of the picture without its notes"

@@ -411,3 +411,8 @@ def test_workers_that_end_are_spoken_of(monkeypatch, method, items, error):
 def test_other_errors_of_a_loader_stay_what_they_are():
     with pytest.raises(RuntimeError, match='CUDA'): list(D._decoded(Loader([1], RuntimeError('CUDA error')), 'photos'))
     with pytest.raises(RuntimeError, match='exited'): list(D._decoded(Loader([], RuntimeError('exited'), 0), 'photos'))
+
+def test_a_png_of_a_million_empty_parts_is_refused_soon(tmp_path):
+    "Leaving out notes must not become a way to keep us busy"
+    (tmp_path/'a.png').write_bytes(png(77)[:33] + (b'\0\0\0\0aaaa\0\0\0\0')*1_000_000)
+    refused(DataError, lambda: load_data(tmp_path, 8), 'a.png')
