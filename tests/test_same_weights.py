@@ -37,6 +37,8 @@ FURTHER = {                                                    # name -> (recipe
 # acgan, 2e-3 for the other residual networks, 3e-3 for finite differences, 2e-4 in bfloat16. These tolerances are five to ten times that.
 LOOSE = {'acgan': .1, 'sngan': .02, 'sngan_projection': .02, 'hinge_sa': .02, 'finite differences': .03, 'bf16': 2e-3}
 
+DROPOUT = 'dcgan64', 'lsgan_dcgan'
+
 CASES = {name: (name, {}, 'fp32') for name in recipes()} | FURTHER
 
 def narrow(r):
@@ -83,6 +85,7 @@ def result(case):
 def test_same_weights(case):
     kept, found = json.loads(FILE.read_text()), result(case)
     if machine() == kept['machine']: assert found['sha256'] == kept['cases'][case]['sha256']
+    if case in DROPOUT and machine()['torch'] != kept['machine']['torch']: pytest.skip('another PyTorch draws other numbers for dropout')
     answers, expected = torch.tensor(found['answers']), torch.tensor(kept['cases'][case]['answers'])
     torch.testing.assert_close(answers, expected, rtol=0, atol=LOOSE.get(case, 2e-5))
 
