@@ -727,7 +727,7 @@ def _range_of_set(looks):
 def _check_range(value_range):
     "(black, white) as a list of two numbers, or None"
     if value_range is None: return None
-    try: black, white = (check_float(v, 'value_range') for v in value_range)
+    try: black, white = (check_float(v, 'value_range', least=-1e300, most=1e300) for v in value_range)
     except (TypeError, ValueError): black = white = None
     if black is not None and black < white: return [black, white]
     raise ValueError(f'value_range must be (black, white), two numbers with black below white, got {value_range!r}')
