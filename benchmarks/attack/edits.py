@@ -7,7 +7,7 @@ again. Then a process of its own loads the run, takes a step, saves, and loads a
 What counts as held: it works, or it is refused in one line, within ten seconds and two gigabytes; and of what was loaded there is no number
 that the part it belongs to would refuse if it were made anew with that number.
 """
-import copy, hashlib, inspect, json, math, os, random, shutil, struct
+import copy, hashlib, inspect, json, random, shutil, struct
 from dataclasses import asdict, fields, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from gan_nb.checkpoint import Checkpoint, CheckpointError, assemble, checkpoints, describe, load_run
 from gan_nb.data import DataError, digits, ring
-from gan_nb.penalties import GradientPenalty
 from gan_nb.recipes import recipe
-from gan_nb.training import Schedule, TrainingError
+from gan_nb.training import TrainingError
 
 from forks import attempt, command, in_lanes
 

@@ -1,5 +1,5 @@
 """The runs that are attacked: every recipe on every kind of data, so small that they end in a second; and what makes two folders equal."""
-import json, os, re, sys, zipfile
+import json, re, sys, zipfile
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path

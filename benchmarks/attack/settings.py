@@ -13,7 +13,7 @@ from gan_nb.data import DataError, digits
 from gan_nb.recipes import Recipe, recipe, recipes
 from gan_nb.training import TrainingError
 
-from edits import any_value, at, huge, judge, nasty, nest, summary, walk
+from edits import any_value, at, judge, nasty, nest, summary, walk
 from forks import attempt, command, in_lanes
 from runs import make_data
 
