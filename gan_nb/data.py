@@ -408,7 +408,7 @@ def _extremes(im):
     return a.min().item(), a.max().item()
 
 def _eight_bits(im, value_range=None):
-    "`im` with 8 bits per channel as L, LA, RGB or RGBA; a range that its type does not tell is `value_range`, or its own"
+    "`im` with 8 bits per channel as L, LA, RGB or RGBA; where its type tells no range, it is `value_range` or its own"
     if im.mode[0] not in 'IF': return im.convert(('L' if _is_grey(im) else 'RGB') + 'A'*_clear(im))
     black, white = 0, 65535
     if _no_known_range(im):
@@ -489,7 +489,7 @@ def _jpeg_parts(x):
     yield at, len(x), True
 
 def _without_notes(f, most=100_000):
-    "A PNG or JPEG with what the picture needs alone, or None if there is nothing to leave out, or more than `most` parts"
+    "A PNG or JPEG with what the picture needs alone; None if there is nothing to leave out, or more than `most` parts"
     f.seek(0)
     start = f.read(8)
     split = _png_parts if start == b'\x89PNG\r\n\x1a\n' else _jpeg_parts if start[:3] == b'\xff\xd8\xff' else None
@@ -727,7 +727,7 @@ def _range_of_set(looks):
 def _check_range(value_range):
     "(black, white) as a list of two numbers, or None"
     if value_range is None: return None
-    try: black, white = (check_float(v, 'value_range', least=-1e300, most=1e300) for v in value_range)
+    try: black, white = (check_float(v, 'value_range', -1e39, 1e39) for v in value_range)    # all that float32 holds
     except (TypeError, ValueError): black = white = None
     if black is not None and black < white: return [black, white]
     raise ValueError(f'value_range must be (black, white), two numbers with black below white, got {value_range!r}')

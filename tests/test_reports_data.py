@@ -118,6 +118,12 @@ def test_floats_of_a_range_of_their_own(tmp_path):
     assert first(load_data(floats(tmp_path, 0, 2047.5, 4095), 8)) == [0, 128, 255]
     refused(ValueError, lambda: load_data(tmp_path, 8, value_range=(1, 0)), 'black below white')
 
+@pytest.mark.parametrize('stream', [False, True])
+def test_floats_of_any_size(tmp_path, stream):
+    data = load_data(floats(tmp_path, -3e38, 0, 3e38), 8, stream=stream)
+    if stream: data.workers = 0
+    assert sorted(next(data.batches(3, device='cpu'))[0][:, 0, 0, 0].tolist()) == pytest.approx([-1, 0, 1], abs=.005)
+
 def test_integers_of_16_bits_go_by_their_type(tmp_path):
     "A dark picture of 16 bits stays dark, alone in its folder"
     Image.fromarray(np.full((8, 8), 514, np.uint16)).save(tmp_path/'a.png')
