@@ -36,7 +36,7 @@ from matplotlib.figure import Figure
 from .checkpoint import Checkpoint, CheckpointError, checkpoints, load_run, read_config
 from .core import save_images, show_points
 from .files import OneLineError, printable, sweep, write_atomic
-from .data import DataError, load_data
+from .data import DataError, load_again, load_data
 from .metrics import Evaluate, Features, all_scores, compare_with, mode_coverage
 from .monitor import Report, TensorBoard, latent_walk, run_report, save_video
 from .recipes import default_recipe, recipe as get_recipe
@@ -184,7 +184,7 @@ def _old_trainer(run, step, device, source, root, engine=None, other_data=False)
 
 def _load_again(run, config):
     "The data that config.json describes, if it describes any"
-    try: return load_data(**config)
+    try: return load_again(config)
     except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as e: raise CheckpointError(f'{run}: config.json does not say how its data is loaded ({e})') from e
 
 def _pair(size): return list(size) if isinstance(size, (list, tuple)) else [size, size]
