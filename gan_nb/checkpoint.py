@@ -424,6 +424,8 @@ def save_run(
         if new: _flush(path.parent)
         _write_checkpoint(trainer, tmp, _config(trainer, _known_notes(path) | (notes or {})))
         _read_back(trainer, tmp)
+        # The folder's own description comes before its first checkpoint, or a kill in between would leave a run that nothing opens.
+        if not (path/'config.json').exists(): write_atomic(path/'config.json', (tmp/'config.json').read_bytes())
         _publish(tmp, target)
         trainer.runs[path.resolve()] = max(trainer.runs.get(path.resolve(), 0), trainer.steps_done)
         _tidy(path, trainer, keep)

@@ -294,7 +294,8 @@ def _resume(run, step, steps, settings, device, engine, source, root, every, on_
     if given: raise _BadArgument(f'{", ".join(given)}: cannot be changed with --resume, the settings of {run} stay')
     t = _old_trainer(run, _parse_step(step), device, source, root, engine, other_data)
     steps = steps or t.total_steps
-    if steps <= t.steps_done: raise _BadArgument(f'{run}: is at step {t.steps_done} already; give a larger --steps')
+    if steps < t.steps_done: raise _BadArgument(f'{run}: is at step {t.steps_done} already; give a larger --steps')
+    if steps == t.steps_done: print(f'{run}: is at its end, step {steps}; its pictures and its report are written once more')
     if t.steps_done < t.total_steps: t.total_steps = steps           # a run under way aims at the new end, its schedules too
     _announce(t, run)
     _run(t, run, steps, None, every, on_nan, source)

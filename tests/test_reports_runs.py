@@ -47,6 +47,19 @@ def warned(f):
         f()
     return [str(w.message) for w in seen]
 
+# Kills
+
+def test_a_kill_after_the_first_checkpoint_leaves_a_run(tmp_path, monkeypatch):
+    "Between the first checkpoint and the run's config.json a kill left a folder that said it was no run"
+    import gan_nb.checkpoint as module
+    gan = make()
+    gan.fit(1)
+    def killed(*args): raise KeyboardInterrupt
+    publish = module._publish
+    monkeypatch.setattr(module, '_publish', lambda *args: (publish(*args), killed()))
+    with pytest.raises(KeyboardInterrupt): save_run(gan, tmp_path/'run')
+    assert load(tmp_path/'run').steps_done == 1
+
 # Who writes and who reads
 
 @pytest.mark.parametrize('kw', [dict(batch_size=np.int64(8)), dict(ema=np.float32(.5)), dict(penalties=[GradientPenalty('real', 0., 1e5)]),

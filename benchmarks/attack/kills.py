@@ -38,7 +38,7 @@ def where_killed(ended):
 
 def finish(case, images, folder, kill=lambda: {}, limit=60.):
     "Go on with the run in `folder`/run until it has ended, with processes that `kill` decides about; says what happened"
-    found, run = dict(kills=0, places=[], began_again=0, over=False, refused=None), folder/'run'
+    found, run = dict(kills=0, places=[], began_again=0, refused=None), folder/'run'
     while True:
         begin = not run.exists()
         ended = attempt(partial(case.train, images) if begin else case.resume, folder, limit=limit, **kill())
@@ -49,15 +49,11 @@ def finish(case, images, folder, kill=lambda: {}, limit=60.):
         elif ended.hang: return found | dict(refused='hangs')
         elif ended.status == 0: return found
         elif ended.traceback: return found | dict(refused=ended.err[-1500:])
-        # Killed after its last checkpoint: if there is nothing more to do, the folder is what it will ever be.
-        elif kept and step_of(kept[-1]) >= case.steps: return found | dict(over=True)
         # Killed before its first checkpoint was whole: the line that refuses says that it has to begin again.
         elif not kept and not begin and found['began_again'] < 20:
             found['began_again'] += 1
             shutil.rmtree(run)
         else: return found | dict(refused=ended.err[-1500:])
-
-def step_of(checkpoint): return int(checkpoint.name.split('_')[1])
 
 def killed_run(task):
     "Kill a run at up to `most` random moments; compare what is there at its end with one that nobody disturbed"
@@ -130,7 +126,7 @@ def point(task):
     result = dict(case=name, operation=k, kills=int(_killed(ended)), places=[where_killed(ended)], began_again=0, equal=False, differs=[], leftovers=[], refused=None)
     if name.startswith('gan_train'):
         again = finish(_short if name == 'gan_train' else _longer, images, folder)
-        result |= {k: again[k] for k in ('refused', 'began_again', 'over')}
+        result |= {k: again[k] for k in ('refused', 'began_again')}
     else:
         again = attempt(do, folder)
         if again.status: result['refused'] = again.err[-1500:]
