@@ -7,6 +7,9 @@ from gan_nb.generator import *
 from gan_nb.discriminator import *
 from gan_nb.losses import *
 from gan_nb.penalties import *
+from gan_nb.game import *
+from gan_nb.engines import *
+from gan_nb.players import *
 from gan_nb.training import *
 from gan_nb.metrics import *
 from gan_nb.monitor import *
