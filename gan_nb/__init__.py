@@ -3,6 +3,7 @@
 Modules:
 
 - `gan_nb.augment`: What to do when there are few images: show D each of them in many ways, and the fakes likewise
+- `gan_nb.callbacks`: Who watches a run, and when its numbers are read
 - `gan_nb.checkpoint`: A run as a folder: whole at every moment, readable without us, unable to execute anything
 - `gan_nb.cli`: `gan_train`, `gan_sample`, `gan_eval`: the whole book from a shell
 - `gan_nb.core`: Devices, seeds, latents, and the three pictures that the whole book is told in
@@ -11,6 +12,7 @@ Modules:
 - `gan_nb.engines`: How a cost becomes gradients: one operation after the other, as one compiled program, or as one recording of a GPU
 - `gan_nb.files`: Whole or not there, and nothing left lying about
 - `gan_nb.game`: Who plays, and what each player pays
+- `gan_nb.games`: A discriminator that also names classes, a generator that looks ahead
 - `gan_nb.generator`: From a draw of the bell curve to a point or a picture
 - `gan_nb.losses`: What the two players want, as pure functions of logits
 - `gan_nb.metrics`: What a generator is worth, in numbers that say how they were made

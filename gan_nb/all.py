@@ -10,7 +10,9 @@ from gan_nb.penalties import *
 from gan_nb.game import *
 from gan_nb.engines import *
 from gan_nb.players import *
+from gan_nb.callbacks import *
 from gan_nb.training import *
+from gan_nb.games import *
 from gan_nb.metrics import *
 from gan_nb.monitor import *
 from gan_nb.checkpoint import *

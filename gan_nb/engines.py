@@ -93,6 +93,12 @@ class Eager:
         player.scaler.scale(value).backward(inputs=player.weights())
         return detached(terms)
 
+    def step(self,
+        trainer # whose step this is
+    ) -> dict: # the terms of the last update of each player
+        "One step of a trainer"
+        return trainer.play(trainer.batches, trainer.turn_dials())
+
     def forget(self):
         "Called when the state of the players was replaced"
 
@@ -237,23 +243,23 @@ class Recorded(Eager):
 
     def forget(self): self.graphs.clear()
 
-    def step(self,
-        trainer # whose step this is
-    ) -> dict: # the terms of the last update of each player
+    def step(self, trainer):
         "A step as a graph; the first three of each kind, in which kernels are chosen and moments made, come as they are"
-        if self.name == 'eager': return trainer.play()
-        due = tuple(trainer.game.due(p.name, p.updates + i) for p in trainer.players.values() for i in range(p.times))
+        if self.name == 'eager': return super().step(trainer)
+        players, game = trainer.players.values(), trainer.game
+        due = tuple(game.due(p.name, p.updates + i) for p in players for i in range(p.times))
         graph = self.graphs.get(due, 0)
         if graph in (0, 1, 2):
             self.graphs[due] = graph + 1
-            return self.aside(trainer.play, trainer.device)
-        batches = trainer.next_batches()
-        if not hasattr(self, 'static'): self._reserve(trainer, batches)
-        self._put_in_place(trainer, batches)
+            return self.aside(partial(super().step, trainer), trainer.device)
+        batches = [next(trainer.batches) for p in players if game.wants_batch(p.name) for _ in range(p.times)]
+        dials = trainer.turn_dials()
+        if not hasattr(self, 'static'): self._reserve(trainer, batches, dials)
+        self._put_in_place(trainer, batches, dials)
         if graph == 3: graph = self._record(trainer, due, len(batches))
-        if graph is None: return trainer.play()
+        if graph is None: return super().step(trainer)
         names, values = graph()
-        trainer.count_step()
+        self._count(trainer, 1)
         return dict(zip(names, values.clone().unbind()))
 
 def _aside(f, device):
@@ -266,21 +272,20 @@ def _aside(f, device):
 
 # %% ../nbs/43_engines.ipynb #ea9c4158
 @patch
-def _reserve(self: Recorded, trainer, batches):
+def _reserve(self: Recorded, trainer, batches, dials):
     "Memory for what changes from step to step"
+    def number(): return torch.ones((), device=trainer.device)
     self.static = [tuple(None if t is None else torch.empty_like(t) for t in batch) for batch in batches]
-    self.dials = {name: torch.ones((), device=trainer.device) for name in trainer.dials()}
-    groups = {name: p.opt.param_groups for name, p in trainer.players.items()}
-    self.rates = {name: [torch.ones((), device=trainer.device) for _ in gs] for name, gs in groups.items()}
+    self.dials = {name: number() for name in dials}
+    self.rates = {name: [number() for _ in p.opt.param_groups] for name, p in trainer.players.items()}
 
 @patch
-def _put_in_place(self: Recorded, trainer, batches):
+def _put_in_place(self: Recorded, trainer, batches, dials):
     "Copy batches, dials and learning rates to where the recording reads them"
     for ours, theirs in zip(self.static, batches):
         for a, b in zip(ours, theirs):
             if a is not None: a.copy_(b)
-    for name, value in trainer.dials().items(): self.dials[name].fill_(value)
-    trainer.before_moves()
+    for name, value in dials.items(): self.dials[name].fill_(value)
     for name, p in trainer.players.items():
         for rate, g in zip(self.rates[name], p.opt.param_groups): rate.fill_(g['lr'])
 
@@ -298,13 +303,18 @@ def _record(self: Recorded, trainer, due, n_batches):
         return None
     return self.graphs[due]
 
+# %% ../nbs/43_engines.ipynb #3b99f565
 @patch
 def _fixed(self: Recorded, trainer):
-    "A step that reads all that changes from the device and leaves the counters alone: the names of its terms, their values"
+    "A step that reads all that changes from the device, and leaves counters and numbers alone: the names of its terms, their values"
     numbers = {name: [g['lr'] for g in p.opt.param_groups] for name, p in trainer.players.items()}
+    updates, steps_done = {name: p.updates for name, p in trainer.players.items()}, trainer.steps_done
     self._set_rates(trainer, self.rates)
-    try: terms = trainer.moves(iter([(x.detach(), y) for x, y in self.static]), self.dials)
-    finally: self._set_rates(trainer, numbers)
+    try: terms = trainer.play(iter([(x.detach(), y) for x, y in self.static]), self.dials)
+    finally:
+        self._set_rates(trainer, numbers)
+        for name, p in trainer.players.items(): p.updates = updates[name]
+        trainer.steps_done = steps_done
     return list(terms), torch.stack([v.float() for v in terms.values()])
 
 @patch
@@ -313,7 +323,13 @@ def _set_rates(self: Recorded, trainer, rates):
     for name, p in trainer.players.items():
         for g, rate in zip(p.opt.param_groups, rates[name]): g['lr'] = rate
 
-# %% ../nbs/43_engines.ipynb #16a39dc1
+@patch
+def _count(self: Recorded, trainer, steps):
+    "Count a step that was played by the recording"
+    for p in trainer.players.values(): p.updates += steps*p.times
+    trainer.steps_done += steps
+
+# %% ../nbs/43_engines.ipynb #80613e36
 def make_engine(
     name: str, # 'eager', 'compile', 'graph', or 'auto': eager
     trainer # for which
