@@ -31,9 +31,10 @@ from tqdm.auto import tqdm
 from .core import latents, random_apart, save_images, show_curves, show_images, to_image
 from .data import _device, check_data
 from .files import OneLineError
-from .losses import AdversarialLoss, losses
-from .parts import check_float, check_int, plain
-from .penalties import clip_weights, double_backward
+from .kernels import double_backward
+from .losses import AdversarialLoss
+from .parts import check_float, check_int, part, plain, registered
+from .penalties import clip_weights
 
 # %% ../nbs/06_training.ipynb #a37e6d90
 class _Still:
@@ -195,7 +196,7 @@ class Trainer:
         D: nn.Module, # `D(x)` -> logits (B,)
         data, # a data set of chapter 01: `ImageData`, `ImageStream`, `Mixture`
         *,
-        loss: AdversarialLoss|str, # what each player minimises, or its name in `losses`
+        loss: AdversarialLoss|str, # what each player minimises, or its registered name
         penalties: list = (), # `GradientPenalty`s, added to D's loss
         batch_size: int = 64, # real images, and as many fakes, in each update
         opt_G = None, # parameters -> optimizer; default: Adam(lr=2e-4, betas=(0.5, 0.99))
@@ -238,11 +239,10 @@ class Trainer:
 # %% ../nbs/06_training.ipynb #c0d3a12a
 def _loss(loss):
     "An adversarial loss, or the one of that name"
-    if isinstance(loss, str):
-        if loss not in losses: raise ValueError(f'loss {loss!r}: there are {", ".join(losses)}')
-        return losses[loss]
+    if isinstance(loss, str): return part('loss', loss)
     if not all(hasattr(loss, name) for name in ('d', 'g', 'relativistic')):
-        raise ValueError(f'loss: got a {type(loss).__name__}, give an AdversarialLoss or one of {", ".join(losses)}')
+        known = ', '.join(registered('loss'))
+        raise ValueError(f'loss: got a {type(loss).__name__}, give an AdversarialLoss or one of {known}')
     return loss
 
 def _schedules(schedules):
