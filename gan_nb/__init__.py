@@ -14,11 +14,12 @@ Modules:
 - `gan_nb.game`: Who plays, and what each player pays
 - `gan_nb.games`: A discriminator that also names classes, a generator that looks ahead
 - `gan_nb.generator`: From a draw of the bell curve to a point or a picture
+- `gan_nb.kernels`: Convolutions that are differentiated twice, and penalties that need no second derivative
 - `gan_nb.losses`: What the two players want, as pure functions of logits
 - `gan_nb.metrics`: What a generator is worth, in numbers that say how they were made
 - `gan_nb.monitor`: See it train, walk through its space, take the run home as one page
 - `gan_nb.parts`: What a run is made of, by name, and what makes a setting valid
-- `gan_nb.penalties`: How steep a critic may be, and where
+- `gan_nb.penalties`: How large the gradient of D may be, and where
 - `gan_nb.players`: A network, the optimizer that moves it, and how often it moves
 - `gan_nb.recipes`: Ten years of settings as data: a name, the paper's numbers, and a trainer on any images
 - `gan_nb.training`: Two players, one loop: first the naive one, then `Trainer`, in which neither touches what belongs to the other"""

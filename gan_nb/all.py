@@ -6,6 +6,7 @@ from gan_nb.data import *
 from gan_nb.generator import *
 from gan_nb.discriminator import *
 from gan_nb.losses import *
+from gan_nb.kernels import *
 from gan_nb.penalties import *
 from gan_nb.game import *
 from gan_nb.engines import *

@@ -26,9 +26,8 @@ from .files import OneLineError, is_alive, sweep, temporary, write_atomic
 from .data import DataError, _free_memory
 from .generator import DCGANGenerator, MLPGenerator, R3Generator, ResNetGenerator
 from .discriminator import DCGANDiscriminator, MLPDiscriminator, R3Discriminator, ResNetDiscriminator
-from .losses import losses
 from .monitor import _peak_memory
-from .parts import check_float, check_int, plain
+from .parts import check_float, check_int, part, plain, registered
 from .penalties import GradientPenalty
 from .training import Callback, Schedule, Trainer, TrainingError, check_group, _usable
 
@@ -66,7 +65,7 @@ def describe(
     t = trainer
     return plain(dict(
         generator=_network_config(t.G), discriminator=_network_config(t.D),
-        loss=t.loss.name if losses.get(t.loss.name) is t.loss else None,
+        loss=next((name for name, loss in registered('loss').items() if loss is t.loss), None),
         augment=_augment_config(t.augment),
         penalties=[p.config for p in t.penalties] if all(type(p) is GradientPenalty for p in t.penalties) else None,
         opt_G=_optimizer_config(t.opt_factories[0]), opt_D=_optimizer_config(t.opt_factories[1]),
@@ -100,7 +99,7 @@ def _part(key, value):
         cls, kw = _build('augmentation', _augments(), value)
         return cls(**kw)
     if key == 'augment': return None
-    if key == 'loss': return _build('loss', losses, dict(name=value))[0]
+    if key == 'loss': return part('loss', value)
     if key == 'penalties': return [GradientPenalty(**p) for p in value]
     if key == 'schedules': return {k: Schedule(**s) for k, s in value.items()}
     return value

@@ -20,8 +20,8 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from .core import latents
+from .kernels import double_backward
 from .parts import check_int, part, register
-from .penalties import double_backward
 
 # %% ../nbs/14_game.ipynb #f8fd6d23
 def check_network(

@@ -18,7 +18,6 @@ from fastcore.basics import patch
 
 from .checkpoint import assemble
 from .core import seed_everything
-from .losses import losses
 from .parts import plain
 from .penalties import dragan, r1, r2, wgan_gp
 from .training import Schedule, Trainer, cosine, linear
@@ -51,7 +50,7 @@ class Recipe:
     generator: dict = field(default_factory=dict) # further arguments of the generator, or other ones
     discriminator: dict = field(default_factory=dict) # likewise; penalties per sample want a DCGAN with norm=None
     conditional: bool = False # whether both are told the labels
-    loss: str = 'nonsaturating' # a name in `losses`
+    loss: str = 'nonsaturating' # the name of a registered loss
     penalties: tuple = () # `GradientPenalty` settings, each a dict
     opt_G: dict = field(default_factory=lambda: dict(name='Adam', lr=2e-4, betas=(.5, .999))) # an optimizer's name and arguments
     opt_D: dict = field(default_factory=lambda: dict(name='Adam', lr=2e-4, betas=(.5, .999))) # likewise
