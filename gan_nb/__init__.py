@@ -8,6 +8,7 @@ Modules:
 - `gan_nb.core`: Devices, seeds, latents, and the three pictures that the whole book is told in
 - `gan_nb.data`: Real images and toy points, as endless batches that a seed and a position decide
 - `gan_nb.discriminator`: From a point or a picture to one number, and the slope of that number
+- `gan_nb.features`: What two sets of images are compared by, with a name and a hash
 - `gan_nb.files`: Whole or not there, and nothing left lying about
 - `gan_nb.generator`: From a draw of the bell curve to a point or a picture
 - `gan_nb.losses`: What the two players want, as pure functions of logits

@@ -8,6 +8,7 @@ from gan_nb.discriminator import *
 from gan_nb.losses import *
 from gan_nb.penalties import *
 from gan_nb.training import *
+from gan_nb.features import *
 from gan_nb.metrics import *
 from gan_nb.monitor import *
 from gan_nb.checkpoint import *
