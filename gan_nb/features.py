@@ -312,6 +312,11 @@ def inception(cls: Features,
     return cls(net, 'inception', net.head, 'InceptionV3 of 2015-12-05, pool3', resizer, batch_size=64)
 
 # %% ../nbs/07_features.ipynb #417a2b4d
-register('features', 'classifier', lambda data, device=None: Features.fit(data, device=device))
-register('features', 'pixels', lambda data, device=None: Features.pixels())
-register('features', 'inception', lambda data, device=None: Features.inception(device=device))
+@register('features', 'classifier')
+def _fitted(data, device=None): return Features.fit(data, device=device)
+
+@register('features', 'pixels')
+def _plain(data, device=None): return Features.pixels()
+
+@register('features', 'inception')
+def _published(data, device=None): return Features.inception(device=device)
