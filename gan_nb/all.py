@@ -3,6 +3,7 @@ from gan_nb.parts import *
 from gan_nb.files import *
 from gan_nb.core import *
 from gan_nb.data import *
+from gan_nb.layers import *
 from gan_nb.generator import *
 from gan_nb.discriminator import *
 from gan_nb.losses import *
@@ -15,3 +16,5 @@ from gan_nb.checkpoint import *
 from gan_nb.recipes import *
 from gan_nb.cli import *
 from gan_nb.augment import *
+from gan_nb.resnet import *
+from gan_nb.r3 import *

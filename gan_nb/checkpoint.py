@@ -24,11 +24,9 @@ from safetensors.torch import load_file, save
 import gan_nb
 from .files import OneLineError, is_alive, sweep, temporary, write_atomic
 from .data import DataError, _free_memory
-from .generator import DCGANGenerator, MLPGenerator, R3Generator, ResNetGenerator
-from .discriminator import DCGANDiscriminator, MLPDiscriminator, R3Discriminator, ResNetDiscriminator
 from .losses import losses
 from .monitor import _peak_memory
-from .parts import check_float, check_int, plain
+from .parts import check_float, check_int, describe_part, make_part, plain
 from .penalties import GradientPenalty
 from .training import Callback, Schedule, Trainer, TrainingError, check_group, _usable
 
@@ -38,20 +36,11 @@ class CheckpointError(OneLineError):
 
 def _by_name(*classes): return {c.__name__: c for c in classes}
 
-_networks = _by_name(MLPGenerator, DCGANGenerator, ResNetGenerator, R3Generator, MLPDiscriminator, DCGANDiscriminator, ResNetDiscriminator, R3Discriminator)
 _optimizers = _by_name(torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.SGD, torch.optim.Adagrad)
-
-def _augments():
-    "Chapter 12 tells its story with everything before it, so we look there only when a run asks for it"
-    from gan_nb.augment import AdaptiveAugment, Augment
-    return _by_name(Augment, AdaptiveAugment)
 
 def _augment_config(a):
     "{} for none; None for one of the user's own"
-    if a is None: return {}
-    return a.config if type(a) in _augments().values() else None
-
-def _network_config(net): return net.config if type(net) in _networks.values() else None
+    return {} if a is None else describe_part('augment', a)
 
 def _optimizer_config(factory):
     "`partial(Adam, lr=...)` as {'name': 'Adam', 'lr': ...}; None for any other callable"
@@ -65,7 +54,7 @@ def describe(
     "What a trainer was made of"
     t = trainer
     return plain(dict(
-        generator=_network_config(t.G), discriminator=_network_config(t.D),
+        generator=describe_part('network', t.G), discriminator=describe_part('network', t.D),
         loss=t.loss.name if losses.get(t.loss.name) is t.loss else None,
         augment=_augment_config(t.augment),
         penalties=[p.config for p in t.penalties] if all(type(p) is GradientPenalty for p in t.penalties) else None,
@@ -90,16 +79,11 @@ def _build(kind, table, config):
 
 def _part(key, value):
     "One entry of a description, made real"
-    if key in ('generator', 'discriminator'):
-        cls, kw = _build(key, _networks, value)
-        return cls(**kw)
+    if key in ('generator', 'discriminator'): return make_part('network', value)
     if key in ('opt_G', 'opt_D'):
         cls, kw = _build('optimizer', _optimizers, value)
         return partial(cls, **kw)
-    if key == 'augment' and value:
-        cls, kw = _build('augmentation', _augments(), value)
-        return cls(**kw)
-    if key == 'augment': return None
+    if key == 'augment': return make_part('augment', value) if value else None
     if key == 'loss': return _build('loss', losses, dict(name=value))[0]
     if key == 'penalties': return [GradientPenalty(**p) for p in value]
     if key == 'schedules': return {k: Schedule(**s) for k, s in value.items()}
