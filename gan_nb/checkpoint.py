@@ -24,10 +24,8 @@ from safetensors.torch import load_file, save
 import gan_nb
 from .files import OneLineError, is_alive, sweep, temporary, write_atomic
 from .data import DataError, _free_memory
-from .generator import DCGANGenerator, MLPGenerator, R3Generator, ResNetGenerator
-from .discriminator import DCGANDiscriminator, MLPDiscriminator, R3Discriminator, ResNetDiscriminator
 from .monitor import _peak_memory
-from .parts import check_float, check_int, part, plain, registered
+from .parts import check_float, check_int, describe_part, make_part, part, plain, registered
 from .penalties import GradientPenalty
 from .training import Callback, Schedule, Trainer, TrainingError, check_group, _usable
 
@@ -37,20 +35,11 @@ class CheckpointError(OneLineError):
 
 def _by_name(*classes): return {c.__name__: c for c in classes}
 
-_networks = _by_name(MLPGenerator, DCGANGenerator, ResNetGenerator, R3Generator, MLPDiscriminator, DCGANDiscriminator, ResNetDiscriminator, R3Discriminator)
 _optimizers = _by_name(torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.SGD, torch.optim.Adagrad)
-
-def _augments():
-    "Chapter 12 tells its story with everything before it, so we look there only when a run asks for it"
-    from gan_nb.augment import AdaptiveAugment, Augment
-    return _by_name(Augment, AdaptiveAugment)
 
 def _augment_config(a):
     "{} for none; None for one of the user's own"
-    if a is None: return {}
-    return a.config if type(a) in _augments().values() else None
-
-def _network_config(net): return net.config if type(net) in _networks.values() else None
+    return {} if a is None else describe_part('augment', a)
 
 def _optimizer_config(factory):
     "`partial(Adam, lr=...)` as {'name': 'Adam', 'lr': ...}; None for any other callable"
@@ -64,7 +53,7 @@ def describe(
     "What a trainer was made of"
     t = trainer
     return plain(dict(
-        generator=_network_config(t.G), discriminator=_network_config(t.D),
+        generator=describe_part('network', t.G), discriminator=describe_part('network', t.D),
         loss=next((name for name, loss in registered('loss').items() if loss is t.loss), None),
         augment=_augment_config(t.augment),
         penalties=[p.config for p in t.penalties] if all(type(p) is GradientPenalty for p in t.penalties) else None,
@@ -89,16 +78,11 @@ def _build(kind, table, config):
 
 def _part(key, value):
     "One entry of a description, made real"
-    if key in ('generator', 'discriminator'):
-        cls, kw = _build(key, _networks, value)
-        return cls(**kw)
+    if key in ('generator', 'discriminator'): return make_part('network', value)
     if key in ('opt_G', 'opt_D'):
         cls, kw = _build('optimizer', _optimizers, value)
         return partial(cls, **kw)
-    if key == 'augment' and value:
-        cls, kw = _build('augmentation', _augments(), value)
-        return cls(**kw)
-    if key == 'augment': return None
+    if key == 'augment': return make_part('augment', value) if value else None
     if key == 'loss': return part('loss', value)
     if key == 'penalties': return [GradientPenalty(**p) for p in value]
     if key == 'schedules': return {k: Schedule(**s) for k, s in value.items()}

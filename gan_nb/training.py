@@ -308,7 +308,7 @@ def _watching(self: Trainer):
     states = {name: cb.state() for name, cb in self._named_callbacks().items()}
     return {name: plain(s) for name, s in states.items() if s}
 
-# %% ../nbs/06_training.ipynb #9b63fc44
+# %% ../nbs/06_training.ipynb #8e17ee80
 @patch
 def check(self: Trainer) -> None:
     "Raise TrainingError if a loss since the last reading, or a weight, is not finite"
@@ -324,7 +324,7 @@ def stop(self: Trainer,
     "Ask a running `fit` to end after the step in progress"
     self.stopping = reason or True
 
-# %% ../nbs/06_training.ipynb #68274052
+# %% ../nbs/06_training.ipynb #885c6ce7
 @patch
 def fit(self: Trainer,
     steps: int, # how many more
@@ -354,7 +354,7 @@ def fit(self: Trainer,
             self.callbacks = []
     if isinstance(self.stopping, BaseException): raise self.stopping
 
-# %% ../nbs/06_training.ipynb #5fde0cd9
+# %% ../nbs/06_training.ipynb #696e75a6
 @patch
 def _remind_callbacks(self: Trainer):
     "Give callbacks back what they, or others of their name, remembered when the run stopped"
@@ -376,7 +376,7 @@ def _tell(cb, trainer, error):
     try: cb.on_error(trainer, error)
     except Exception as second: warnings.warn(f'{type(cb).__name__}.on_error: {type(second).__name__}: {second}', stacklevel=3)
 
-# %% ../nbs/06_training.ipynb #23c9c6e8
+# %% ../nbs/06_training.ipynb #c9cf7348
 @patch
 def _one(self: Trainer, end, log_every):
     "A step of the loop: train, log, let the callbacks look; what is not finite stops the run unless a callback can mend it"

@@ -12,7 +12,8 @@ from gan_nb.checkpoint import checkpoints
 from gan_nb.core import latents, seed_everything
 from gan_nb.data import ImageData, digits, ring
 from gan_nb.discriminator import MLPDiscriminator
-from gan_nb.generator import MLPGenerator, R3Generator
+from gan_nb.generator import MLPGenerator
+from gan_nb.r3 import R3Generator
 from gan_nb.losses import nonsaturating
 from gan_nb.metrics import Features, all_scores, fid
 from gan_nb.monitor import principal_directions
