@@ -16,6 +16,8 @@ Modules:
 - `gan_nb.parts`: What a run is made of, by name, and what makes a setting valid
 - `gan_nb.penalties`: How steep a critic may be, and where
 - `gan_nb.recipes`: Ten years of settings as data: a name, the paper's numbers, and a trainer on any images
+- `gan_nb.runs`: What a run leaves on the disk, and how to read it without a trainer
+- `gan_nb.store`: A run folder that is whole at every moment, and that one process at a time writes to
 - `gan_nb.training`: Two players, one loop: first the naive one, then `Trainer`, in which neither touches what belongs to the other"""
 
 __version__ = "0.1.0"

@@ -9,6 +9,8 @@ from gan_nb.losses import *
 from gan_nb.penalties import *
 from gan_nb.training import *
 from gan_nb.metrics import *
+from gan_nb.runs import *
+from gan_nb.store import *
 from gan_nb.monitor import *
 from gan_nb.checkpoint import *
 from gan_nb.recipes import *
