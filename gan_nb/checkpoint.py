@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save
 
 import gan_nb
 from .files import OneLineError, is_alive, sweep, temporary, write_atomic
-from .data import DataError, _free_memory
+from .data import DataError, _free_memory, picture_for
 from .generator import DCGANGenerator, MLPGenerator, R3Generator, ResNetGenerator
 from .discriminator import DCGANDiscriminator, MLPDiscriminator, R3Discriminator, ResNetDiscriminator
 from .losses import losses
@@ -117,6 +117,7 @@ class _NoData:
     def __len__(self): return 0
     def __repr__(self): return 'no data'
     def batches(self, batch_size, seed=0, device=None): return self
+    def picture(self, x): return picture_for(self.shape)(x)
     def __iter__(self): return self
     def __next__(self): raise TrainingError('this run was loaded without data: use load_run(path, data=...) to train on')
 
