@@ -22,16 +22,16 @@ from safetensors.torch import load_file, save
 
 import gan_nb
 from .files import temporary
-from .data import DataError, _free_memory
+from .data import DataError, _free_memory, picture_for
 from .generator import DCGANGenerator, MLPGenerator, R3Generator, ResNetGenerator
 from .discriminator import DCGANDiscriminator, MLPDiscriminator, R3Discriminator, ResNetDiscriminator
 from .losses import losses
 from .parts import check_float, check_int, plain
 from .penalties import GradientPenalty
-from .runs import (CheckpointError, check_links, checkpoints, find_checkpoint, is_whole, read_config, read_notes, read_sealed,
-    read_seconds, required_tensors, seal, size_of, step_name, step_of, verify_checkpoint, whole_before)
-from .store import (RunLock, append_log, drop_after, peak_memory, prune_checkpoints, publish_checkpoint, sweep_run, sync_path,
-    update_config, write_checkpoint)
+from .runs import (CheckpointError, check_links, checkpoints, find_checkpoint, is_whole, read_config, read_notes,
+    read_sealed, read_seconds, required_tensors, seal, size_of, step_name, step_of, verify_checkpoint, whole_before)
+from .store import (RunLock, append_log, drop_after, peak_memory, prune_checkpoints, publish_checkpoint, sweep_run,
+    sync_path, update_config, write_checkpoint)
 from .training import Callback, Schedule, Trainer, TrainingError, check_group, _usable
 
 # %% ../nbs/09_checkpoint.ipynb #37c65e30
@@ -116,6 +116,7 @@ class _NoData:
     def __len__(self): return 0
     def __repr__(self): return 'no data'
     def batches(self, batch_size, seed=0, device=None): return self
+    def picture(self, x): return picture_for(self.shape)(x)
     def __iter__(self): return self
     def __next__(self): raise TrainingError('this run was loaded without data: use load_run(path, data=...) to train on')
 
