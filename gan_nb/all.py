@@ -1,6 +1,8 @@
 "Every public name of every chapter, in one import"
 from gan_nb.parts import *
 from gan_nb.files import *
+from gan_nb.charts import *
+from gan_nb.page import *
 from gan_nb.core import *
 from gan_nb.data import *
 from gan_nb.generator import *
@@ -11,7 +13,11 @@ from gan_nb.training import *
 from gan_nb.metrics import *
 from gan_nb.runs import *
 from gan_nb.store import *
-from gan_nb.monitor import *
+from gan_nb.alarms import *
+from gan_nb.live import *
+from gan_nb.explore import *
+from gan_nb.video import *
+from gan_nb.report import *
 from gan_nb.checkpoint import *
 from gan_nb.recipes import *
 from gan_nb.cli import *

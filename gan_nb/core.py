@@ -8,7 +8,8 @@ Docs: https://gan-nb.github.io/gan_nb/core.html.md"""
 
 # %% auto #0
 __all__ = ['default_device', 'seed_everything', 'random_apart', 'latents', 'to_image', 'show_images', 'draw_images',
-           'save_images', 'show_points', 'draw_points', 'save_picture', 'show_picture', 'show_curves']
+           'save_images', 'show_points', 'draw_points', 'save_picture', 'show_picture', 'show_curves', 'evaluating',
+           'call_net']
 
 # %% ../nbs/00_core.ipynb #5fc10ef8
 import io, random
@@ -211,3 +212,24 @@ def show_curves(
         ax.plot(range(len(y)) if at is None else _array(at), _array(y), label=name, lw=1.2)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if len(curves) > 1: ax.legend(frameon=False)
+
+# %% ../nbs/00_core.ipynb #5b0e11a2
+@contextmanager
+def evaluating(
+    net: torch.nn.Module # any network
+):
+    "Put a network into evaluation, and each of its parts back to what it was"
+    before = [(m, m.training) for m in net.modules()]
+    net.eval()
+    try: yield
+    finally:
+        for m, training in before: m.training = training
+
+# %% ../nbs/00_core.ipynb #5b0e11a5
+def call_net(
+    net: torch.nn.Module, # with `n_classes` > 0 if it takes labels
+    x: torch.Tensor, # (B, ...) latents or samples
+    y: torch.Tensor|None = None # (B,) int64 labels, if there are any
+) -> torch.Tensor:
+    "Give labels to the networks that take them"
+    return net(x, y) if y is not None and getattr(net, 'n_classes', 0) else net(x)

@@ -8,12 +8,13 @@ Docs: https://gan-nb.github.io/gan_nb/runs.html.md"""
 
 # %% auto #0
 __all__ = ['run_folders', 'required_tensors', 'CheckpointError', 'seal', 'read_json', 'read_sealed', 'sha256_of', 'step_name',
-           'step_of', 'checkpoints', 'find_checkpoint', 'sample_sheets', 'check_links', 'read_config', 'read_notes',
-           'read_row', 'read_log', 'is_number', 'read_seconds', 'read_progress', 'size_of', 'verify_checkpoint',
-           'is_whole', 'whole_before']
+           'step_of', 'checkpoints', 'find_checkpoint', 'sample_sheets', 'last_sheet', 'check_links', 'read_config',
+           'read_notes', 'read_row', 'read_log', 'is_number', 'read_seconds', 'read_progress', 'RunView', 'read_run',
+           'size_of', 'verify_checkpoint', 'is_whole', 'whole_before']
 
-# %% ../nbs/18_runs.ipynb #f1d3559a
+# %% ../nbs/18_runs.ipynb #50658d38
 import hashlib, json, math, re, stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from .files import OneLineError
@@ -127,6 +128,14 @@ def sample_sheets(
     found = [(re.fullmatch(r'step_(\d{1,12})\.(png|txt)', p.name), p) for p in (Path(path)/'samples').glob('step_*')]
     return sorted((int(name[1]), p) for name, p in found if name and p.is_file())
 
+# %% ../nbs/18_runs.ipynb #c618fed7
+def last_sheet(
+    path: str|Path # a run folder
+) -> Path|None: # samples.png or samples.txt, which is written at the end of a run
+    "Find the samples that were drawn at the end of a run"
+    found = [p for p in (Path(path)/f'samples.{end}' for end in ('png', 'txt')) if p.is_file()]
+    return found[0] if found else None
+
 # %% ../nbs/18_runs.ipynb #9972aaab
 run_folders = ('features', 'samples', 'checkpoints')          # the folders in a run folder
 
@@ -218,6 +227,41 @@ def read_progress(
     done = [row['step'] for row in read_log(path)[-1:]]
     if is_number(state.get('steps_done')): done.append(state['steps_done'])
     return max(done, default=0), state['total_steps'] if is_number(state.get('total_steps')) else None
+
+# %% ../nbs/18_runs.ipynb #bb45fa8b
+def _by_files(path):
+    "Seconds from the first description to the last line of the log, by the times of the files; None if they do not say"
+    files = [path/'config.json', path/'log.jsonl']
+    if not all(p.is_file() for p in files): return None
+    seconds = files[1].stat().st_mtime - files[0].stat().st_mtime
+    return seconds if seconds > 0 else None
+
+# %% ../nbs/18_runs.ipynb #bf523e04
+@dataclass
+class RunView:
+    "What a run folder shows, as far as it can be read"
+    name: str # of the folder
+    config: dict # what it was made of
+    rows: list # of the log
+    steps_done: int
+    total_steps: int|None # None if no checkpoint says
+    scores: dict # of `gan_eval`; empty if there are none
+    sheets: list # of (step, file)
+    last: Path|None # samples at the end
+    seconds: float|None # from start to now, by the times of its files
+
+# %% ../nbs/18_runs.ipynb #d5d92491
+def read_run(
+    path: str|Path # a run folder, finished or not
+) -> RunView: # CheckpointError if there is no description that can be read
+    "Read all that a run folder shows"
+    path = Path(path)
+    config = read_json(path/'config.json')
+    if not config: raise CheckpointError(f'{path}: not a run folder, it has no config.json that can be read')
+    done, total = read_progress(path)
+    scores = read_json(path/'metrics.json')
+    return RunView(path.resolve().name, config, read_log(path), done, total, scores, sample_sheets(path), last_sheet(path),
+                   _by_files(path))
 
 # %% ../nbs/18_runs.ipynb #1d8937ac
 required_tensors = ('G', 'D', 'opt_G', 'opt_D', 'random')  # each a .safetensors file of every checkpoint

@@ -8,7 +8,7 @@ Docs: https://gan-nb.github.io/gan_nb/training.html.md"""
 
 # %% auto #0
 __all__ = ['check_optimizer', 'check_group', 'Schedule', 'cosine', 'linear', 'Trainer', 'TrainingError', 'Callback', 'Progress',
-           'Recorder', 'SampleGrid']
+           'Recorder']
 
 # %% ../nbs/06_training.ipynb #7b598f5c
 import copy, ctypes, inspect, math, os, signal, sys, threading, time, warnings
@@ -28,7 +28,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 from tqdm.auto import tqdm
 
-from .core import latents, random_apart, save_images, show_curves, show_images, to_image
+from .core import call_net, evaluating, latents, random_apart, show_curves
 from .data import _device, check_data
 from .files import OneLineError
 from .losses import AdversarialLoss, losses
@@ -344,7 +344,7 @@ def _check_shapes(self: Trainer):
 def _try(net, x, y, name):
     "The answer of a network; ValueError in one line if it has none"
     kind = f'{name} ({type(net).__name__})'
-    try: out = _call(net, x, y)
+    try: out = call_net(net, x, y)
     except torch.OutOfMemoryError: raise
     except Exception as e:
         reason = (str(e) or type(e).__name__).splitlines()[0]
@@ -377,7 +377,7 @@ def _latents(self: Trainer, n): return latents(n, self.G.latent_dim, generator=s
 
 @patch
 def _fakes(self: Trainer, z, y=None):
-    with self._autocast(), torch.no_grad(): return _call(self.G, z, y).float()                        # (B, ...)
+    with self._autocast(), torch.no_grad(): return call_net(self.G, z, y).float()                        # (B, ...)
 
 @patch
 def _look(self: Trainer, x, y=None, weights=None):
@@ -389,10 +389,6 @@ def _look(self: Trainer, x, y=None, weights=None):
 
 @patch
 def _judge(self: Trainer, x, y=None, weights=None): return self._look(x, y, weights)[0]
-
-def _call(net, x, y):
-    "Give labels to the networks that take them"
-    return net(x, y) if y is not None and getattr(net, 'n_classes', 0) else net(x)
 
 # %% ../nbs/06_training.ipynb #e9ce7f42
 def _spectral_parts(net):
@@ -591,7 +587,7 @@ def g_step(self: Trainer) -> dict: # term -> scalar tensor on the device, detach
 @patch
 def _g_game(self: Trainer, z, real, y):
     "What G has to pay for its images of `z`"
-    fake = _call(self.G, z, y)                                        # (B, C, H, W)
+    fake = call_net(self.G, z, y)                                        # (B, C, H, W)
     weights = self._ahead(real, fake, y) if self.unroll else None
     real_logits = None
     if self.loss.relativistic:
@@ -737,24 +733,24 @@ def sample(self: Trainer,
     z, y = z.to(self.device), None if y is None else y.to(self.device)
     # Networks that draw numbers in forward get the same ones for the same seed, and the run keeps its own.
     noise = seed if seed is not None else 0 if given else _fresh().initial_seed()
-    with random_apart(self.device, noise), _evaluating(net), torch.no_grad():
-        parts = [_call(net, z[i:i+256], None if y is None else y[i:i+256]) for i in range(0, n, 256)]
+    with random_apart(self.device, noise), evaluating(net), torch.no_grad():
+        parts = [call_net(net, z[i:i+256], None if y is None else y[i:i+256]) for i in range(0, n, 256)]
     return torch.cat(parts)
-
-@contextmanager
-def _evaluating(net):
-    "Put a network into evaluation, and each of its parts back to what it was"
-    before = [(m, m.training) for m in net.modules()]
-    net.eval()
-    try: yield
-    finally:
-        for m, training in before: m.training = training
 
 def _fresh():
     "A generator that nobody has seeded"
     g = torch.Generator()
     g.seed()
     return g
+
+# %% ../nbs/06_training.ipynb #6c10a1b2
+@patch
+def logits(self: Trainer,
+    x: torch.Tensor, # (B, ...) samples on the training device
+    y: torch.Tensor|None = None # (B,) int64 labels, for a conditional discriminator
+) -> torch.Tensor: # (B,), or (B, h, w) for one logit a patch
+    "Ask the discriminator about samples without disturbing the run"
+    with random_apart(self.device), torch.no_grad(), self._autocast(), self.D_still: return call_net(self.D, x, y)
 
 # %% ../nbs/06_training.ipynb #2f6a8ebf
 class Callback:
@@ -822,6 +818,11 @@ def stop(self: Trainer,
 ) -> None:
     "Ask a running `fit` to end after the step in progress"
     self._stop = reason or True
+
+@patch(as_prop=True)
+def stopping(self: Trainer) -> bool:
+    "Whether `fit` has been asked to end after the step in progress"
+    return bool(self._stop)
 
 # %% ../nbs/06_training.ipynb #0437663a
 @patch
@@ -916,32 +917,3 @@ def show(self: Recorder,
     "Draw terms of the record against the step"
     rows = lambda k: [r for r in self.rows if k in r]
     show_curves({k: ([r['step'] for r in rows(k)], [r[k] for r in rows(k)]) for k in keys}, ylabel='loss' if len(keys) > 1 else keys[0], ax=ax)
-
-# %% ../nbs/06_training.ipynb #dde11d5a
-class SampleGrid(Callback):
-    "Draws the same latents every so many steps; keeps the pictures, or writes them to a folder"
-    def __init__(self,
-        every: int = 250, # steps
-        n: int = 64, # samples in a grid
-        seed: int = 0, # of the latents
-        folder: str|Path|None = None # write step_*.png there, and keep nothing in memory
-    ):
-        if every < 1 or n < 1: raise ValueError(f'every and n must be at least 1, got {every} and {n}')
-        self.every, self.n, self.seed, self.folder, self.grids = every, n, seed, folder and Path(folder), []
-    def after_step(self, trainer):
-        if trainer.steps_done % self.every: return
-        x = trainer.sample(self.n, seed=self.seed)
-        if not self.folder: self.grids.append((trainer.steps_done, to_image(x) if x.ndim == 4 else x.cpu()))
-        elif x.ndim == 4: self._write(x, self.folder/f'step_{trainer.steps_done:08}.png')
-    def _write(self, x, path):
-        try: save_images(x, path)
-        except OSError as e: raise TrainingError(f'{path}: cannot be written ({e.strerror})') from e
-
-# %% ../nbs/06_training.ipynb #dfef983c
-@patch
-def show(self: SampleGrid,
-    n: int = 16 # the first `n` samples of each grid
-) -> None:
-    "Show how the pictures came to be: a row for each grid, a column for each latent"
-    rows = [x[:n] for _, x in self.grids]
-    show_images(torch.cat(rows), ncols=len(rows[0]))
