@@ -18,7 +18,7 @@ from torchvision import datasets
 
 from gan_nb.all import *
 from gan_nb.files import write_atomic
-from gan_nb.data import Batches, _generator, _ready
+from gan_nb.data import Batches, _generator, _ready, picture_for
 
 # ---- data
 
@@ -27,6 +27,7 @@ class StackedDigits:
     n_classes, classes, shape = 0, [], (3, 28, 28)
     def __init__(self, digits): self.digits, self.config = digits, dict(source='stacked digits', of=digits.config)
     def __len__(self): return len(self.digits)
+    def picture(self, x): return picture_for(self.shape)(x)
     def batches(self, batch_size, seed=0, device=None):
         def start(position):
             for p in itertools.count(position, batch_size):

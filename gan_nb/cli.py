@@ -38,9 +38,12 @@ from .core import save_images, show_points
 from .files import OneLineError, printable, sweep, write_atomic
 from .data import DataError, load_again, load_data
 from .metrics import Evaluate, Features, all_scores, compare_with, mode_coverage
-from .monitor import Report, TensorBoard, latent_walk, run_report, save_video
+from .explore import latent_walk
+from .live import SampleGrid, TensorBoard
 from .recipes import default_recipe, recipe as get_recipe
-from .training import Progress, SampleGrid, TrainingError
+from .report import Report, run_report
+from .training import Progress, TrainingError
+from .video import save_video
 
 # %% ../nbs/11_cli.ipynb #5b0c19c8
 class _BadArgument(OneLineError): "An argument that no run can be made of"
