@@ -10,6 +10,7 @@ Modules:
 - `gan_nb.cli`: `gan_train`, `gan_sample`, `gan_eval`: the whole book from a shell
 - `gan_nb.core`: Devices, seeds, latents, and the three pictures that the whole book is told in
 - `gan_nb.data`: Real images and toy points, as endless batches that a seed and a position decide
+- `gan_nb.descriptions`: What a run was made of, as data from which it can be made again
 - `gan_nb.discriminator`: From a point or a picture to one number, and the gradient of that number
 - `gan_nb.engines`: How a cost becomes gradients: one operation after the other, as one compiled program, or as one recording of a GPU
 - `gan_nb.explore`: Walks through the latent space, the directions that matter, and a panel to find one's way

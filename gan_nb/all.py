@@ -29,6 +29,7 @@ from gan_nb.live import *
 from gan_nb.explore import *
 from gan_nb.video import *
 from gan_nb.report import *
+from gan_nb.descriptions import *
 from gan_nb.checkpoint import *
 from gan_nb.recipes import *
 from gan_nb.cli import *

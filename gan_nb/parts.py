@@ -179,12 +179,13 @@ def describe_part(
 def make_part(
     kind: str, # as in `register`
     config: dict # a registered `name`, and arguments; arguments that are parts say of which kind: `{"part": "loss", "name": "hinge"}`
+    **own # arguments in the place of described ones
 ): # the part
     "Make a part from its description; ValueError says what describes none"
     if not isinstance(config, dict) or not isinstance(config.get('name'), str):
         raise ValueError(f'{kind}: {config!r} describes none, it needs a name')
     maker = part(kind, config['name'])
-    arguments = {k: _made(v, k) for k, v in config.items() if k not in ('part', 'name')}
+    arguments = {k: _made(v, k) for k, v in config.items() if k not in ('part', 'name', *own)} | own
     if not arguments and not inspect.isclass(maker) and kind not in _called: return maker
     try: return maker(**arguments)
     except (TypeError, KeyError, AttributeError, OverflowError) as e:

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from .parts import check_float, check_int
+from .parts import check_float, check_int, register
 from .penalties import clip_weights
 
 # %% ../nbs/24_players.ipynb #9f657892
@@ -83,7 +83,11 @@ def _make_again(cls, group):
     try: cls([nn.Parameter(torch.zeros(1))], **settings)
     except (TypeError, ValueError, RuntimeError) as e: raise ValueError(f'{cls.__name__}: {e}') from e
 
-# %% ../nbs/24_players.ipynb #07140936
+# %% ../nbs/24_players.ipynb #c0149047
+for cls in (torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.SGD, torch.optim.Adagrad):
+    register('optimizer', cls.__name__, cls)
+
+# %% ../nbs/24_players.ipynb #0340587b
 def make_optimizer(
     factory, # parameters -> optimizer, such as `partial(torch.optim.Adam, lr=1e-3)`
     net: nn.Module, # whose weights it moves
@@ -100,10 +104,18 @@ def make_optimizer(
     try:
         opt = factory(weights, **further)
         check_optimizer(opt)
+        _check_machine(opt, weights)
     except (TypeError, KeyError, IndexError, OverflowError) as e:
         raise ValueError(f'{factory}: makes no optimizer ({e})') from e
     for group in opt.param_groups: _start_rates(group)
     return opt
+
+def _check_machine(opt, weights):
+    "ValueError for settings with which an optimizer cannot take a step on this device"
+    for group in opt.param_groups:
+        if group.get('differentiable'): raise ValueError('differentiable=True: an optimizer moves weights in place, leave it out')
+        if group.get('capturable') and any(p.device.type == 'cpu' for p in weights):
+            raise ValueError('capturable=True: is for GPUs, leave it out')
 
 def _arguments(factory):
     "The names of the arguments of a callable; none if it does not tell"
@@ -123,7 +135,7 @@ def _start_rates(group):
     group |= dict(initial_lr=float(group['lr']), scheduled_lr=float(group['lr']))
     if 'betas' in group: group |= dict(initial_beta2=group['betas'][1], scheduled_beta2=group['betas'][1])
 
-# %% ../nbs/24_players.ipynb #024bb810
+# %% ../nbs/24_players.ipynb #37b97199
 class Player:
     "A network, its optimizer, and how often it moves in a step"
     def __init__(self,
@@ -152,7 +164,7 @@ class Player:
         if not self.scaler.is_enabled(): return None
         return self.scaler.scale(torch.ones((), device=self.device)).sqrt().clamp(max=2.**8)
 
-# %% ../nbs/24_players.ipynb #daa1c620
+# %% ../nbs/24_players.ipynb #0189900c
 @patch
 def update(self: Player) -> None:
     "Take the step that the gradients ask for"
@@ -173,7 +185,7 @@ def _name_idle(self: Player):
     warnings.warn(f'{self.name}: {", ".join(names[:3])}{more} got no gradient and will not learn: unused in forward, '
                   'detached, or behind activation checkpointing with use_reentrant=True', stacklevel=4)
 
-# %% ../nbs/24_players.ipynb #8fb90a48
+# %% ../nbs/24_players.ipynb #b0cf0faf
 @patch
 def state(self: Player) -> dict: # of tensors and numbers
     "All that decides the player's next update"
@@ -196,7 +208,7 @@ def load_state(self: Player,
     if self.scaler.is_enabled() and state['scaler']: self.scaler.load_state_dict(self.scaler.state_dict() | state['scaler'])
     self.updates = state['updates']
 
-# %% ../nbs/24_players.ipynb #10d617b5
+# %% ../nbs/24_players.ipynb #5aa26475
 @patch
 def set_rates(self: Player,
     factors: dict # 'lr', 'beta2' -> what to multiply the number by that it had at the start; absent: not scheduled
@@ -215,7 +227,7 @@ def _two_hands(name, value):
     return (f"{name} of an optimizer was set to {value:g} while schedules={{'{name}': ...}} moves it: "
             f"leave the schedule out, or set the group's 'initial_{name}', which the schedule multiplies")
 
-# %% ../nbs/24_players.ipynb #6e23d2f9
+# %% ../nbs/24_players.ipynb #23fe40a8
 @dataclass(frozen=True)
 class Schedule:
     "A factor that goes from `start` to `to`: call it with the progress in [0, 1]"
@@ -234,7 +246,7 @@ class Schedule:
         share = dict(cosine=(1 - math.cos(math.pi*t))/2, linear=t, constant=0.)[self.name]
         return self.start + (self.to - self.start)*share
 
-# %% ../nbs/24_players.ipynb #bcb12083
+# %% ../nbs/24_players.ipynb #e6dcbe15
 def cosine(
     to: float = .02, # the factor at the end
     start: float = 1., # the factor at the beginning
@@ -243,7 +255,7 @@ def cosine(
     "Flat, then steep, then flat: half a cosine wave from `start` to `to`"
     return Schedule('cosine', to, start, until)
 
-# %% ../nbs/24_players.ipynb #983be87d
+# %% ../nbs/24_players.ipynb #365b0bf9
 def linear(
     to: float = .05, # the factor at the end
     start: float = 1., # the factor at the beginning
@@ -252,7 +264,7 @@ def linear(
     "A straight line from `start` to `to`"
     return Schedule('linear', to, start, until)
 
-# %% ../nbs/24_players.ipynb #0c228826
+# %% ../nbs/24_players.ipynb #1833783a
 def copy_network(
     net: nn.Module # any
 ) -> nn.Module:
@@ -278,7 +290,7 @@ def _refine(norm, stack):
     "One power iteration"
     norm._power_method(norm._reshape_weight_to_matrix(stack.original), 1)
 
-# %% ../nbs/24_players.ipynb #e29a7f0a
+# %% ../nbs/24_players.ipynb #937df589
 class Average:
     "The exponential moving average of a network's weights and statistics"
     def __init__(self,
