@@ -2,7 +2,9 @@
 
 Modules:
 
+- `gan_nb.archives`: Which files of a folder or a zip are the data, and what their folders say of them
 - `gan_nb.augment`: What to do when there are few images: show D each of them in many ways, and the fakes likewise
+- `gan_nb.batches`: Endless batches that a seed and a position decide, and what all sets of images share
 - `gan_nb.checkpoint`: A run as a folder: whole at every moment, readable without us, unable to execute anything
 - `gan_nb.cli`: `gan_train`, `gan_sample`, `gan_eval`: the whole book from a shell
 - `gan_nb.core`: Devices, seeds, latents, and the three pictures that the whole book is told in
@@ -10,12 +12,15 @@ Modules:
 - `gan_nb.discriminator`: From a point or a picture to one number, and the slope of that number
 - `gan_nb.files`: Whole or not there, and nothing left lying about
 - `gan_nb.generator`: From a draw of the bell curve to a point or a picture
+- `gan_nb.images`: One picture, however it was stored, as the bytes that a network is trained on
 - `gan_nb.losses`: What the two players want, as pure functions of logits
 - `gan_nb.metrics`: What a generator is worth, in numbers that say how they were made
 - `gan_nb.monitor`: See it train, walk through its space, take the run home as one page
 - `gan_nb.parts`: What a run is made of, by name, and what makes a setting valid
 - `gan_nb.penalties`: How steep a critic may be, and where
+- `gan_nb.published`: MNIST, Fashion-MNIST and CIFAR-10, by name
 - `gan_nb.recipes`: Ten years of settings as data: a name, the paper's numbers, and a trainer on any images
+- `gan_nb.stream`: Images that are decoded when their turn comes, by worker processes
 - `gan_nb.training`: Two players, one loop: first the naive one, then `Trainer`, in which neither touches what belongs to the other"""
 
 __version__ = "0.1.0"

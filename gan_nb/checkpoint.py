@@ -23,7 +23,8 @@ from safetensors.torch import load_file, save
 
 import gan_nb
 from .files import OneLineError, is_alive, sweep, temporary, write_atomic
-from .data import DataError, _free_memory, picture_for
+from .core import free_memory as _free_memory
+from .data import DataError, picture_for
 from .generator import DCGANGenerator, MLPGenerator, R3Generator, ResNetGenerator
 from .discriminator import DCGANDiscriminator, MLPDiscriminator, R3Discriminator, ResNetDiscriminator
 from .losses import losses

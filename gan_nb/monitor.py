@@ -22,9 +22,8 @@ from fastcore.basics import patch
 from PIL import Image, ImageDraw, ImageFont, ImageSequence
 from tqdm.auto import tqdm
 
-from .core import _check_images, _grid, latents, random_apart, save_images, show_curves, to_image
+from .core import check_images as _check_images, image_grid as _grid, latents, random_apart, save_images, show_curves, to_image
 from .files import write_atomic
-from .data import _ready
 from .training import Callback, Trainer, _call, _evaluating
 
 # %% ../nbs/08_monitor.ipynb #05e5db44
