@@ -178,7 +178,7 @@ def describe_part(
 # %% ../nbs/40_parts.ipynb #5d0c41e7
 def make_part(
     kind: str, # as in `register`
-    config: dict # a registered `name`, and arguments; arguments that are parts say of which kind: `{"part": "loss", "name": "hinge"}`
+    config: dict, # a registered `name`, and arguments; those that are parts say their kind: `{"part": "loss", "name": "hinge"}`
     **own # arguments in the place of described ones
 ): # the part
     "Make a part from its description; ValueError says what describes none"
