@@ -17,17 +17,21 @@ import torch
 from fastcore.script import _run_cli, call_parse
 from PIL import Image
 
-from gan_nb.checkpoint import Checkpoint, CheckpointError, _tensors, assemble, checkpoints, load_run, read_config
+from gan_nb.checkpoint import Checkpoint, _tensors, load_run
+from gan_nb.runs import CheckpointError, checkpoints, read_config
+from gan_nb.descriptions import assemble
 from gan_nb.cli import gan_eval, gan_sample, gan_train
 from gan_nb.core import seed_everything
-from gan_nb.data import DataError, digits, load_data
+from gan_nb.files import DataError
+from gan_nb.data import digits, load_data
 from gan_nb.discriminator import MLPDiscriminator
 from gan_nb.generator import MLPGenerator
 from gan_nb.losses import rpgan
 from gan_nb.penalties import r1, r2
 from gan_nb.recipes import Recipe, recipe, recipes
 from gan_nb.runs import is_whole, seal, sha256_of, step_of
-from gan_nb.training import Trainer, TrainingError
+from gan_nb.training import Trainer
+from gan_nb.callbacks import TrainingError
 
 def small(seed=0, width=16):
     "A trainer whose steps take a few milliseconds"

@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from tqdm.auto import tqdm
 
 from .core import random_apart
-from .training import Callback
+from .callbacks import Callback
 
 # %% ../nbs/20_alarms.ipynb #05e5db44
 def rank_accuracy(

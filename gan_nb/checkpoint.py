@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save
 import gan_nb
 from .callbacks import Callback, TrainingError
 from .core import free_memory
-from .data import DataError
+from .files import DataError
 from .descriptions import assemble, check_form, describe, modernise
 from .engines import usable_device
 from .files import temporary

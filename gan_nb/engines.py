@@ -19,7 +19,7 @@ from numbers import Real
 import torch
 from fastcore.basics import patch
 
-from .core import default_device
+from .core import check_device
 
 # %% ../nbs/43_engines.ipynb #e62373bb
 def usable_device(
@@ -27,7 +27,7 @@ def usable_device(
 ) -> torch.device:
     "A device of this machine; ValueError if it does not have it"
     try:
-        found = torch.device(default_device() if device is None else device)
+        found = check_device(device)
         if found.type not in ('cpu', 'cuda', 'mps', 'xpu'): raise RuntimeError(found.type)
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as e:

@@ -23,7 +23,7 @@ from .alarms import fixed_batch, fixed_fakes, grad_norm, rank_accuracy
 from .charts import clock, svg_chart
 from .core import save_picture, show_images, show_picture, to_image
 from .runs import step_name
-from .training import Callback, TrainingError
+from .callbacks import Callback, TrainingError
 
 # %% ../nbs/15_live.ipynb #b3321b69
 def _picture(data, x):

@@ -18,11 +18,12 @@ from types import UnionType
 
 from fastcore.basics import patch
 
-from .checkpoint import assemble
+from .descriptions import assemble
 from .core import seed_everything
 from .parts import make_part, part, plain, register, registered
 from .penalties import dragan, r1, r2, wgan_gp
-from .training import Trainer, cosine, linear
+from .training import Trainer
+from .players import cosine, linear
 
 # %% ../nbs/10_recipes.ipynb #97ff6dc9
 def _tuples(x):

@@ -19,7 +19,7 @@ from .charts import clock, short_number
 from .files import write_atomic
 from .page import html_charts, html_gallery, html_page, html_row, html_table
 from .runs import CheckpointError, is_number, read_run
-from .training import Callback
+from .callbacks import Callback
 from .video import read_png, spread
 
 # %% ../nbs/17_report.ipynb #65dba65c

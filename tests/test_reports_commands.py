@@ -8,14 +8,15 @@ import torch
 from PIL import Image
 from torch import nn
 
-from gan_nb.checkpoint import checkpoints
+from gan_nb.runs import checkpoints
 from gan_nb.core import latents, seed_everything
 from gan_nb.data import ImageData, digits, ring
 from gan_nb.discriminator import MLPDiscriminator
 from gan_nb.generator import MLPGenerator
 from gan_nb.r3 import R3Generator
 from gan_nb.losses import nonsaturating
-from gan_nb.metrics import Features, all_scores, fid
+from gan_nb.features import Features
+from gan_nb.metrics import all_scores, fid
 from gan_nb.explore import principal_directions
 from gan_nb.training import Trainer
 from test_cli import ENV, SMALL, command, refused, run

@@ -9,7 +9,9 @@ from PIL import Image
 import gan_nb.data as D
 import gan_nb.stream as S
 from gan_nb.archives import is_run
-from gan_nb.data import DataError, ImageData, ImageStream, Mixture, digits, grid, load_data, ring
+from gan_nb.files import DataError
+from gan_nb.data import ImageData, Mixture, digits, grid, load_data, ring
+from gan_nb.stream import ImageStream
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*fork:DeprecationWarning', 'ignore:Truncated File Read', 'ignore:Corrupt EXIF', 'ignore:Image size')
 

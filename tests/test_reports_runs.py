@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gan_nb import checkpoint as ours, store
-from gan_nb.checkpoint import Checkpoint, CheckpointError, checkpoints, load_run, read_config, save_run
+from gan_nb.checkpoint import Checkpoint, load_run, save_run
+from gan_nb.runs import CheckpointError, checkpoints, read_config
 from gan_nb.core import seed_everything
 from gan_nb.data import digits, ring
 from gan_nb.discriminator import MLPDiscriminator
@@ -18,7 +19,9 @@ from gan_nb.generator import MLPGenerator
 from gan_nb.losses import hinge, nonsaturating
 from gan_nb.penalties import GradientPenalty, r1
 from gan_nb.runs import seal, sha256_of
-from gan_nb.training import Callback, Trainer, cosine
+from gan_nb.callbacks import Callback
+from gan_nb.training import Trainer
+from gan_nb.players import cosine
 
 SHAPE = (1, 8, 8)
 Adam = torch.optim.Adam
