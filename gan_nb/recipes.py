@@ -143,16 +143,14 @@ def trainer(self: Recipe,
     "Set up a run of this recipe on a data set"
     _check_told(self, data)
     seed_everything(seed)
-    G = make_part('network', _network(self, 'Generator', data))
-    D = make_part('network', _network(self, 'Discriminator', data))
     names = 'loss opt_G opt_D n_critic clip ema augment aux unroll schedules batch_size penalties'
     settings = {k: getattr(self, k) for k in names.split()}
     # Points have no colours and no edges.
     if len(data.shape) == 1:
         schedules = {k: v for k, v in self.schedules.items() if k != 'augment'}
         settings |= dict(augment={}, schedules=schedules)
-    return assemble(settings, data, generator=G, discriminator=D,
-                    device=device, precision=precision, engine=engine, seed=seed)
+    networks = dict(generator=_network(self, 'Generator', data), discriminator=_network(self, 'Discriminator', data))
+    return assemble(settings | networks, data, device=device, precision=precision, engine=engine, seed=seed)
 
 # %% ../nbs/10_recipes.ipynb #58cdc3fd
 class _Table(dict):
