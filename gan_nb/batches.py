@@ -194,7 +194,8 @@ def _hash_names(names):
 # %% ../nbs/43_batches.ipynb #a2273764
 class ImageSet:
     "What every set of images has; a class that inherits from it adds `shape`, `storage`, `__len__` and `batches`"
-    classes, labels, config, origin = [], None, dict(source='tensor'), 'tensor'
+    classes, labels, config = [], None, dict(source='tensor')
+    origin = None            # where they come from, for people; default: the source that `config` names
     names = None             # of the files, if they came from files
     flip = False             # whether each image has its mirror image beside it
     value_range = None       # (black, white) of images that were stored as floats
@@ -219,7 +220,8 @@ class ImageSet:
         mirrored = ', half of them mirrored' if self.flip else ''
         classes = f'{self.n_classes or "no"} classes'
         what = f'{type(self).__name__}: {len(self):,} images of {size}{mirrored}, {classes}, {self.storage}'
-        return '; '.join([f'{what}, from {self.origin}', *_remarks(self)])
+        origin = self.origin or self.config.get('source')
+        return '; '.join([f'{what}, from {origin}', *_remarks(self)])
 
 # %% ../nbs/43_batches.ipynb #5d86a5d7
 def _remarks(images):

@@ -189,8 +189,7 @@ class ImageData(ImageSet):
         self.images = check_bytes(images)
         self.shape, self.flip = tuple(self.images.shape[1:]), bool(flip)
         self.labels, self.classes = check_labels(labels, classes, len(self.images))
-        self.config = config or dict(source='tensor')
-        self.origin, self._copies = self.config['source'], {}
+        self.config, self._copies = config or dict(source='tensor'), {}
     def __len__(self): return len(self.images)*(1 + self.flip)
     @property
     def storage(self) -> str:
