@@ -10,6 +10,7 @@ Modules:
 - `gan_nb.charts`: Curves as SVG, drawn in a millisecond and without a library
 - `gan_nb.checkpoint`: A run as a folder: whole at every moment, readable without us, unable to execute anything
 - `gan_nb.cli`: `gan_train`, `gan_sample`, `gan_eval`: the whole book from a shell
+- `gan_nb.clicks`: Buttons that answer while a notebook cell is running
 - `gan_nb.core`: Devices, seeds, latents, and the three pictures that the whole book is told in
 - `gan_nb.data`: Real images and toy points, as endless batches that a seed and a position decide
 - `gan_nb.descriptions`: What a run was made of, as data from which it can be made again

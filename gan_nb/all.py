@@ -3,6 +3,7 @@ from gan_nb.parts import *
 from gan_nb.files import *
 from gan_nb.charts import *
 from gan_nb.page import *
+from gan_nb.clicks import *
 from gan_nb.core import *
 from gan_nb.batches import *
 from gan_nb.images import *

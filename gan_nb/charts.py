@@ -15,46 +15,58 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# %% ../nbs/45_charts.ipynb #79fdda9d
+# %% ../nbs/45_charts.ipynb #2d06c5b6
 def short_number(
     v: float # any finite number
 ) -> str: # four significant digits; thousands separated
     "Write a number for a table or an axis"
-    return f'{v:,.0f}' if abs(v) >= 1000 else f'{v:.4g}'
+    large = abs(v) >= 1000
+    return f'{v:,.0f}' if large else f'{v:.4g}'
 
-# %% ../nbs/45_charts.ipynb #c72ae70c
+# %% ../nbs/45_charts.ipynb #30c758a6
 def clock(
     seconds: float # a duration
 ) -> str: # such as '1:16', or '2:05:00' from an hour up
     "Write a duration as minutes and seconds"
-    m, s = divmod(round(seconds), 60)
-    return f'{m//60}:{m % 60:02}:{s:02}' if m >= 60 else f'{m}:{s:02}'
+    minutes, s = divmod(round(seconds), 60)
+    if minutes < 60: return f'{minutes}:{s:02}'
+    hours, m = divmod(minutes, 60)
+    return f'{hours}:{m:02}:{s:02}'
 
 # %% ../nbs/45_charts.ipynb #200992fd
 def _ticks(lo, hi, n=4):
     "About `n` round numbers in [lo, hi]"
-    step = 10**math.floor(math.log10((hi - lo)/n))
-    step *= next((k for k in (1, 2, 5) if (hi - lo)/(k*step) <= n), 10)
+    # The largest power of ten that gives at least `n` steps, and the first multiple of it that gives at most `n`.
+    span = hi - lo
+    power = 10**math.floor(math.log10(span/n))
+    few = [k for k in (1, 2, 5) if span/(k*power) <= n]
+    step = few[0]*power if few else 10*power
     # The small number keeps a tick that lies on the border but for rounding.
-    first, last = math.ceil(lo/step - 1e-9), math.floor(hi/step + 1e-9)
+    first = math.ceil(lo/step - 1e-9)
+    last = math.floor(hi/step + 1e-9)
     return [round(k*step, 12) for k in range(first, last + 1)]
 
 # %% ../nbs/45_charts.ipynb #4a1871fc
 def _thin(xs, ys, n=240):
     "At most `n` points: means over stretches of equal length; what is not finite is left out"
-    finite = [(x, y) for x, y in zip(xs, ys) if math.isfinite(x) and math.isfinite(y)]
-    a = np.array(finite, dtype=float).reshape(-1, 2)
-    return np.array([part.mean(0) for part in np.array_split(a, n)]) if len(a) > n else a
+    pairs = list(zip(xs, ys))
+    a = np.array(pairs, dtype=float).reshape(-1, 2)
+    a = a[np.isfinite(a).all(1)]
+    if len(a) <= n: return a
+    parts = np.array_split(a, n)
+    return np.array([part.mean(0) for part in parts])
 
-# %% ../nbs/45_charts.ipynb #5bf062dd
+# %% ../nbs/45_charts.ipynb #4bf1eb91
 def _range(ys, limits):
     "What the vertical axis shows"
     if limits: return limits
-    lo, hi = np.quantile(ys, [.01, .99]) if len(ys) > 50 else (ys.min(), ys.max())
+    many = len(ys) > 50
+    lo, hi = np.quantile(ys, [.01, .99] if many else [0, 1])
+    # Some room above and below, also for a curve that is level or zero.
     pad = (hi - lo)*.06 or abs(hi)*.1 or 1.
     return lo - pad, hi + pad
 
-# %% ../nbs/45_charts.ipynb #118e8dc8
+# %% ../nbs/45_charts.ipynb #1e3b7505
 @dataclass
 class _Frame:
     "Where numbers lie on a chart, in pixels"
@@ -62,54 +74,83 @@ class _Frame:
     height: int
     xs: tuple # what the horizontal axis shows
     ys: tuple # what the vertical axis shows
+    left = 48
+    top = 26
     @property
-    def sides(self): return 48, self.width - 8, 26, self.height - 20              # left, right, top, bottom
+    def right(self):
+        "Where the horizontal axis ends"
+        return self.width - 8
+    @property
+    def bottom(self):
+        "Where the vertical axis ends"
+        return self.height - 20
     def x(self, v):
-        left, right, *_ = self.sides
-        return left + (v - self.xs[0])/(self.xs[1] - self.xs[0])*(right - left)
+        "From left to right"
+        lo, hi = self.xs
+        share = (v - lo)/(hi - lo)
+        return self.left + share*(self.right - self.left)
     def y(self, v):
-        *_, top, bottom = self.sides
+        "From the top down; what lies outside is drawn on the border"
         lo, hi = self.ys
-        return top + (1 - (min(max(v, lo), hi) - lo)/(hi - lo))*(bottom - top)
+        inside = min(max(v, lo), hi)
+        share = (inside - lo)/(hi - lo)
+        return self.top + (1 - share)*(self.bottom - self.top)
 
 # %% ../nbs/45_charts.ipynb #1087782c
 _colors = '#3b82f6 #e8590c #2f9e44 #c2255c #8b5cf6 #0c8599'.split()
 
 def _line(i, points, frame):
     "Curve number `i`; a page may set its color by the variable --c0, --c1, ..."
-    at = ' '.join(f'{frame.x(a):.1f},{frame.y(b):.1f}' for a, b in points)
-    stroke = f'stroke:var(--c{i},{_colors[i]});stroke-width:1.6;stroke-linejoin:round'
-    return f'<polyline points="{at}" style="fill:none;{stroke}"/>'
+    at = []
+    for a, b in points:
+        x, y = frame.x(a), frame.y(b)
+        at.append(f'{x:.1f},{y:.1f}')
+    stroke = f'stroke:{_color(i)};stroke-width:1.6;stroke-linejoin:round'
+    return f'<polyline points="{" ".join(at)}" style="fill:none;{stroke}"/>'
 
-def _text(x, y, anchor, text): return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'
+def _color(i):
+    "What a page may set, and what is there if it does not"
+    return f'var(--c{i},{_colors[i]})'
+
+# %% ../nbs/45_charts.ipynb #7abeb08f
+def _number(v, x, y, anchor):
+    "A number beside an axis"
+    text = short_number(v)
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'
 
 def _axes(frame):
     "Grid lines and their numbers"
-    left, right, _, bottom = frame.sides
     out = []
     for t in _ticks(*frame.ys):
         y = frame.y(t)
-        out.append(f'<path d="M{left:.1f} {y:.1f}H{right:.1f}" style="stroke:currentColor;stroke-opacity:.15"/>')
-        out.append(_text(left - 5, y + 3.5, 'end', short_number(t)))
-    out += [_text(frame.x(t), bottom + 15, 'middle', short_number(t)) for t in _ticks(*frame.xs)]
+        line = f'M{frame.left:.1f} {y:.1f}H{frame.right:.1f}'
+        out.append(f'<path d="{line}" style="stroke:currentColor;stroke-opacity:.15"/>')
+        out.append(_number(t, frame.left - 5, y + 3.5, 'end'))
+    for t in _ticks(*frame.xs):
+        x = frame.x(t)
+        out.append(_number(t, x, frame.bottom + 15, 'middle'))
     return ''.join(out)
 
-# %% ../nbs/45_charts.ipynb #6c564c41
+# %% ../nbs/45_charts.ipynb #ecc8fc3a
 def _legend(names, left):
     "A dot and a name for each curve, from left to right"
     out, at = [], left
     for i, name in enumerate(names):
-        dot = f'<circle cx="{at + 4:.0f}" cy="11" r="4" style="fill:var(--c{i},{_colors[i]})"/>'
-        out.append(f'{dot}<text x="{at + 12:.0f}" y="15">{html.escape(name)}</text>')
+        dot, text = at + 4, at + 12
+        out.append(f'<circle cx="{dot:.0f}" cy="11" r="4" style="fill:{_color(i)}"/>')
+        out.append(f'<text x="{text:.0f}" y="15">{html.escape(name)}</text>')
+        # The next name begins where this one ends; the width of its letters can only be guessed here.
         at += 6.2*len(name) + 22
     return ''.join(out)
 
 def _data(frame, names):
     "What a script in the page needs to read numbers off the chart"
-    left, right, top, bottom = frame.sides
-    (x0, x1), (y0, y1) = frame.xs, frame.ys
-    box = f'{left} {right} {x0:.6g} {x1:.6g} {top} {bottom} {y0:.6g} {y1:.6g}'
-    return f'data-box="{box}" data-names="{html.escape(json.dumps(names), quote=True)}"'
+    x0, x1 = frame.xs
+    y0, y1 = frame.ys
+    across = f'{frame.left} {frame.right} {x0:.6g} {x1:.6g}'
+    down = f'{frame.top} {frame.bottom} {y0:.6g} {y1:.6g}'
+    listed = html.escape(json.dumps(names), quote=True)
+    return f'data-box="{across} {down}" data-names="{listed}"'
 
 # %% ../nbs/45_charts.ipynb #ca3cf07e
 def svg_chart(
@@ -120,16 +161,26 @@ def svg_chart(
     height: int = 190 # in pixels
 ) -> str: # an SVG element; '' if there is nothing to draw
     "Draw curves as SVG"
-    lines = {name: _thin(*xy) for name, xy in curves.items()}
-    lines = {name: points for name, points in list(lines.items())[:len(_colors)] if len(points)}
+    few = list(curves.items())[:len(_colors)]
+    thinned = [(name, _thin(*xy)) for name, xy in few]
+    lines = {name: points for name, points in thinned if len(points)}
     if not lines: return ''
-    every = np.concatenate(list(lines.values()))
-    x0, x1 = every[:, 0].min(), every[:, 0].max()
-    frame = _Frame(width, height, (x0, x1 if x1 > x0 else x0 + 1), _range(every[:, 1], limits))
-    ends = ', '.join(f'{name} ends at {short_number(points[-1, 1])}' for name, points in lines.items())
-    label = html.escape(f'{title}: {ends}', quote=True)
+    # All curves share one frame.
+    xs, ys = np.concatenate(list(lines.values())).T
+    first, last = xs.min(), xs.max()
+    if first == last: last = first + 1
+    frame = _Frame(width, height, (first, last), _range(ys, limits))
+    drawn = [_line(i, points, frame) for i, points in enumerate(lines.values())]
+    label = html.escape(_label(title, lines), quote=True)
     style = f'width:100%;max-width:{1.4*width:.0f}px;font:11px system-ui,sans-serif'
-    drawn = ''.join(_line(i, points, frame) for i, points in enumerate(lines.values()))
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="{label}" '
             f'{_data(frame, list(lines))} style="{style}" fill="currentColor">'
-            f'{_axes(frame)}{drawn}{_legend(lines, frame.sides[0])}</svg>')
+            f'{_axes(frame)}{"".join(drawn)}{_legend(lines, frame.left)}</svg>')
+
+def _label(title, lines):
+    "What a chart shows, in words"
+    ends = []
+    for name, points in lines.items():
+        value = short_number(points[-1, 1])
+        ends.append(f'{name} ends at {value}')
+    return f'{title}: {", ".join(ends)}'

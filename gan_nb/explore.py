@@ -31,12 +31,15 @@ def slerp(
 ) -> torch.Tensor: # (..., d); a at t=0, b at t=1
     "Walk from `a` to `b` on the sphere"
     t = torch.as_tensor(t, dtype=a.dtype, device=a.device)[..., None]
-    w = torch.acos(torch.cosine_similarity(a, b, -1).clamp(-1, 1))[..., None]
+    cosine = torch.cosine_similarity(a, b, -1).clamp(-1, 1)
+    w = torch.acos(cosine)[..., None]
     # Where both are parallel the sine is 0; the straight line is as good there, and finite.
     near = w.sin() < 1e-4
     s = torch.where(near, 1., w.sin())
-    curved = ((1 - t)*w).sin()/s*a + (t*w).sin()/s*b
-    return torch.where(near, (1 - t)*a + t*b, curved)
+    from_a = ((1 - t)*w).sin()/s
+    from_b = (t*w).sin()/s
+    straight = (1 - t)*a + t*b
+    return torch.where(near, straight, from_a*a + from_b*b)
 
 # %% ../nbs/16_explore.ipynb #b9eac1f2
 def latent_walk(
@@ -48,39 +51,62 @@ def latent_walk(
     ema: bool = True # from the averaged generator, if there is one
 ) -> list: # of arrays of bytes, (H, W) or (H, W, 3)
     "Walk through the latent space from station to station and back to the first"
-    if len(trainer.G.shape) != 3: raise ValueError(f'a walk is a film of images, this run makes {tuple(trainer.G.shape)}')
+    shape = tuple(trainer.G.shape)
+    if len(shape) != 3: raise ValueError(f'a walk is a film of images, this run makes {shape}')
     if len(seeds) < 2 or frames < 1 or n < 1:
         raise ValueError(f'a walk needs two seeds and at least one frame and sample, got {seeds}, {frames} and {n}')
     stations = [latents(n, trainer.G.latent_dim, seed=s) for s in seeds]
-    path = [slerp(a, b, i/frames) for a, b in pairwise([*stations, stations[0]]) for i in range(frames)]
-    return [np.asarray(draw_images(trainer.sample(n, z=z, y=y, ema=ema))) for z in path]
+    pictures = []
+    for a, b in pairwise([*stations, stations[0]]):
+        for i in range(frames):
+            z = slerp(a, b, i/frames)
+            x = trainer.sample(n, z=z, y=y, ema=ema)
+            pictures.append(np.asarray(draw_images(x)))
+    return pictures
 
-# %% ../nbs/16_explore.ipynb #396fba40
-def _first_layer(G):
-    "The first module inside of a generator that has weights of its own and is called, embeddings of labels aside"
-    called, device = [], next(G.parameters()).device
-    inner = [m for m in G.modules() if m is not G and list(m.parameters(recurse=False))]
+# %% ../nbs/16_explore.ipynb #44c569f1
+def _call(G, z):
+    "Send latents through a generator, with labels in turn if it takes any"
+    device = next(G.parameters()).device
+    n_classes = getattr(G, 'n_classes', 0)
+    y = torch.arange(len(z), device=device) % n_classes if n_classes else None
+    return call_net(G, z.to(device), y)
+
+# %% ../nbs/16_explore.ipynb #5699a53f
+def _has_weights(m):
+    "Whether a module computes with weights of its own, embeddings of labels aside"
     # A parametrized weight is computed by a module within the layer, which is called as well.
     aside = torch.nn.Embedding, torch.nn.utils.parametrize.ParametrizationList
-    hooks = [m.register_forward_hook(lambda m, *_: called.append(m)) for m in inner if not isinstance(m, aside)]
-    y = torch.zeros(2, dtype=torch.int64, device=device) if getattr(G, 'n_classes', 0) else None
+    own = list(m.parameters(recurse=False))
+    return len(own) > 0 and not isinstance(m, aside)
+
+def _first_layer(G):
+    "The first module inside of a generator that has weights of its own and is called"
+    called, device = [], next(G.parameters()).device
+    def note(m, *_): called.append(m)
+    inner = [m for m in G.modules() if m is not G and _has_weights(m)]
+    hooks = [m.register_forward_hook(note) for m in inner]
+    z = latents(2, G.latent_dim, seed=0)
     try:
-        with torch.no_grad(), random_apart(device), evaluating(G): call_net(G, latents(2, G.latent_dim, seed=0).to(device), y)
+        with torch.no_grad(), random_apart(device), evaluating(G):
+            _call(G, z)
     finally:
         for h in hooks: h.remove()
     return called[0] if called else G
 
-# %% ../nbs/16_explore.ipynb #4a629c81
+# %% ../nbs/16_explore.ipynb #2538e237
 def _features(G, layer, z):
     "What a layer of a generator computes for latents (n, latent_dim), flattened: (n, features)"
-    kept, device = [], next(G.parameters()).device
-    labels = torch.arange(len(z)) % G.n_classes if getattr(G, 'n_classes', 0) else None
-    hook = layer.register_forward_hook(lambda m, inputs, out: kept.append(out.flatten(1).float()))
+    kept = []
+    def keep(m, inputs, out):
+        h = out.flatten(1)
+        kept.append(h.float())
+    hook = layer.register_forward_hook(keep)
+    n_classes = getattr(G, 'n_classes', 0) or 1
+    n = n_classes*max(1, 256//n_classes)                      # some 256 latents at a time, in whole rounds of labels
     try:
         with torch.no_grad():
-            for i in range(0, len(z), 256):
-                y = None if labels is None else labels[i:i+256].to(device)
-                call_net(G, z[i:i+256].to(device), y)
+            for part in z.split(n): _call(G, part)
     finally: hook.remove()
     return torch.cat(kept)
 
@@ -90,18 +116,21 @@ def principal_directions(
     k: int = 6, # how many directions
     n: int = 1024, # latents to look at
     seed: int = 0, # of these latents
-    layer: torch.nn.Module|None = None # a module of `G`, whose output is looked at; default: the first one with weights that is called, `G` itself aside
-) -> tuple: # directions (k, latent_dim) of length 1, the strongest first; share (k,) of the features' variance along each
+    layer: torch.nn.Module|None = None # a module of `G`, whose output is looked at; default: the first with weights
+) -> tuple: # directions (k, latent_dim) of length 1, the strongest first; share (k,) of the variance along each
     "Find the moves of the latent that change the features most"
     z = latents(n, G.latent_dim, seed=seed)
     h = _features(G, layer or _first_layer(G), z)
     h = h - h.mean(0)                                                       # (n, features)
     # The eigenvectors of the Gram matrix are the coordinates of the latents along each direction of the features.
-    power, x = torch.linalg.eigh((h @ h.T).double().cpu())                  # ascending; x (n, n)
-    u = x.flip(1)[:, :k].T @ z.double()                                     # (k, latent_dim)
+    gram = (h @ h.T).double().cpu()
+    power, x = torch.linalg.eigh(gram)                                      # ascending; x (n, n)
+    x = x.flip(1)[:, :k]
+    u = x.T @ z.double()                                                    # (k, latent_dim)
     u = u/u.norm(dim=1, keepdim=True)
     # Of the two signs, take the one whose largest entry is positive.
-    u = u*u.gather(1, u.abs().argmax(1, keepdim=True)).sign()
+    largest = u.abs().argmax(1, keepdim=True)
+    u = u*u.gather(1, largest).sign()
     share = power.flip(0)[:k]/power.sum()
     return u.float(), share.float()
 
@@ -112,17 +141,21 @@ def nearest(
     k: int = 5 # how many for each
 ) -> tuple: # distances (B, k), ascending, and indices (B, k) into `images`
     "Find the images nearest to each sample, by the root mean square over pixels"
-    if x.shape[1:] != images.shape[1:]:
-        raise ValueError(f'samples have shape {tuple(x.shape[1:])}, images {tuple(images.shape[1:])}')
+    mine = tuple(x.shape[1:])
+    theirs = tuple(images.shape[1:])
+    if mine != theirs: raise ValueError(f'samples have shape {mine}, images {theirs}')
+    x, parts = _flat(x), images.split(2048)
     # The faster way to compute distances, by a product of matrices, is wrong where two images are nearly the same.
     exact = partial(torch.cdist, compute_mode='donot_use_mm_for_euclid_dist')
-    d = torch.cat([exact(_flat(x), _flat(part)) for part in images.split(2048)], 1)    # (B, N)
-    return d.div(math.prod(x.shape[1:])**.5).topk(min(k, d.shape[1]), largest=False)
+    d = torch.cat([exact(x, _flat(part)) for part in parts], 1)              # (B, N)
+    d = d/math.prod(mine)**.5
+    return d.topk(min(k, d.shape[1]), largest=False)
 
 def _flat(x):
     "Samples or bytes as rows of floats in [-1, 1]"
-    x = x.flatten(1)
-    return x.float()/127.5 - 1 if x.dtype == torch.uint8 else x.float()
+    is_bytes = x.dtype == torch.uint8
+    x = x.flatten(1).float()
+    return x/127.5 - 1 if is_bytes else x
 
 # %% ../nbs/16_explore.ipynb #e6fdce03
 class LatentExplorer:
@@ -134,20 +167,30 @@ class LatentExplorer:
         limit: int = 10_000 # training images to compare with, drawn at random; fewer if they are large
     ):
         data = trainer.data if data is None else data
-        if len(data.shape) != 3: raise ValueError(f'the explorer shows images, this run makes {tuple(data.shape)}')
-        self.trainer, self.G = trainer, trainer.G_ema if trainer.G_ema is not None else trainer.G
+        shape = tuple(data.shape)
+        if len(shape) != 3: raise ValueError(f'the explorer shows images, this run makes {shape}')
+        self.trainer = trainer
+        self.G = trainer.G if trainer.G_ema is None else trainer.G_ema
         self.directions, self.share = principal_directions(self.G, k)
-        self.images = _bank(data, min(limit, 2**25//math.prod(data.shape)))
-        if self.images is not None: self.usual = nearest(self.images[:200], self.images, 2)[0][:, 1].median().item()
-        self.z, self.x, self.box = None, None, None
+        room = 2**25//math.prod(shape)                        # 128 MB of floats
+        self.images = _bank(data, min(limit, room))
+        self.usual = None if self.images is None else _usual(self.images)
         self._widgets()
 
 def _bank(data, limit):
     "Some training images in [-1, 1], in the order of an epoch; None without data"
-    if not len(data): return None
-    batches = data.batches(min(256, len(data)), seed=0, device='cpu')
     n = min(limit, len(data))
-    return torch.cat([next(batches)[0] for _ in range(math.ceil(n/batches.batch_size))])[:n].contiguous()
+    if n == 0: return None
+    size = min(256, len(data))
+    batches = data.batches(size, seed=0, device='cpu')
+    count = math.ceil(n/size)
+    images = [next(batches)[0] for _ in range(count)]
+    return torch.cat(images)[:n].contiguous()
+
+def _usual(images):
+    "How far an image lies from its nearest neighbour, in the middle of some two hundred"
+    distances, _ = nearest(images[:200], images, 2)
+    return distances[:, 1].median().item()                    # the first one is the image itself
 
 # %% ../nbs/16_explore.ipynb #99c6e103
 @patch
@@ -157,62 +200,95 @@ def _controls(self: LatentExplorer, w):
     def slide(label, value, lo, hi, step=.02):
         return w.FloatSlider(value, min=lo, max=hi, step=step, description=label, readout_format='.2f', **name,
                              layout=dict(width='27em'))
-    def seed(label, value): return w.BoundedIntText(value, 0, 2**31, description=label, **name, layout=dict(width='16em'))
+    def seed(label, value):
+        return w.BoundedIntText(value, 0, 2**31, description=label, **name, layout=dict(width='16em'))
     controls = dict(seed_a=seed('from seed', 0), seed_b=seed('to seed', 1))
-    controls |= dict(walk=slide('walk', 0, 0, 1), truncation=slide('truncation', 1, 0, 1.4))
+    controls['walk'] = slide('walk', 0, 0, 1)
+    controls['truncation'] = slide('truncation', 1, 0, 1.4)
     for i, share in enumerate(self.share.tolist()):
-        controls[f'move_{i}'] = slide(f'direction {i + 1} ({share:.0%})', 0, -4, 4, .1)
-    if self.trainer.G_ema is not None: controls['ema'] = w.Checkbox(True, description='averaged generator', **name)
-    if n := getattr(self.G, 'n_classes', 0):
-        names = getattr(self.trainer.data, 'classes', None) or range(n)
+        label = f'direction {i + 1} ({share:.0%})'
+        controls[f'move_{i}'] = slide(label, 0, -4, 4, .1)
+    averaged = self.trainer.G_ema is not None
+    if averaged: controls['ema'] = w.Checkbox(True, description='averaged generator', **name)
+    n_classes = getattr(self.G, 'n_classes', 0)
+    if n_classes:
+        names = getattr(self.trainer.data, 'classes', None) or range(n_classes)
         options = [(str(c), i) for i, c in enumerate(names)]
         controls['label'] = w.Dropdown(options=options, value=0, description='class', **name)
     return controls
 
-# %% ../nbs/16_explore.ipynb #2e780cc5
+# %% ../nbs/16_explore.ipynb #b736e091
 @patch
 def _widgets(self: LatentExplorer):
     "The panel"
     import ipywidgets as w
     self.controls = self._controls(w)
-    self.name = w.Text('found/latent', description='file', style=dict(description_width='9em'), layout=dict(width='20em'))
+    wide = dict(style=dict(description_width='9em'), layout=dict(width='20em'))
+    self.name = w.Text('found/latent', description='file', **wide)
     self.keep = w.Button(description='Save', icon='save', layout=dict(width='6.5em'))
     self.image = w.Image(format='png', layout=dict(width='328px', margin='0 0 6px'))
-    self.near, self.note = w.Image(format='png', layout=dict(width='328px')), w.HTML()
-    for c in self.controls.values(): c.observe(lambda change: self.draw(), 'value')
-    self.keep.on_click(lambda _: self._keep())
-    left = w.VBox([*self.controls.values(), w.HBox([self.name, self.keep])])
-    right = w.VBox([self.image, self.near, self.note], layout=dict(margin='0 0 0 2em', width='340px'))
+    self.near = w.Image(format='png', layout=dict(width='328px'))
+    self.note = w.HTML()
+    def draw(change): self.draw()
+    def keep(button): self._keep()
+    for c in self.controls.values(): c.observe(draw, 'value')
+    self.keep.on_click(keep)
+    files = w.HBox([self.name, self.keep])
+    left = w.VBox([*self.controls.values(), files])
+    pictures = [self.image, self.near, self.note]
+    right = w.VBox(pictures, layout=dict(margin='0 0 0 2em', width='340px'))
     self.box = w.HBox([left, right], layout=dict(flex_flow='row wrap'))
     self.box.add_class('gan-nb-explorer')
     self.draw()
 
 @patch
-def _repr_mimebundle_(self: LatentExplorer, **kw): return self.box._repr_mimebundle_(**kw)
+def _repr_mimebundle_(self: LatentExplorer, **kw):
+    "What a notebook shows"
+    return self.box._repr_mimebundle_(**kw)
 
 # %% ../nbs/16_explore.ipynb #c92217af
 @patch
 def latent(self: LatentExplorer) -> torch.Tensor: # (1, latent_dim)
     "Compute where the controls stand: the walk, then the moves, then the truncation"
-    v, d = {k: c.value for k, c in self.controls.items()}, self.G.latent_dim
-    z = slerp(latents(1, d, seed=v['seed_a']), latents(1, d, seed=v['seed_b']), v['walk'])
-    moves = torch.tensor([v[f'move_{i}'] for i in range(len(self.directions))])
-    return v['truncation']*(z + moves @ self.directions)
+    v = self._values()
+    d = self.G.latent_dim
+    a = latents(1, d, seed=v['seed_a'])
+    b = latents(1, d, seed=v['seed_b'])
+    z = slerp(a, b, v['walk'])
+    moves = [v[f'move_{i}'] for i in range(len(self.directions))]
+    z = z + torch.tensor(moves) @ self.directions
+    return v['truncation']*z
 
+@patch
+def _values(self: LatentExplorer):
+    "Where the controls stand, by name"
+    return {name: control.value for name, control in self.controls.items()}
+
+# %% ../nbs/16_explore.ipynb #755fb9ad
 @patch
 def draw(self: LatentExplorer) -> None:
     "Draw a frame: the sample, and its nearest training images"
-    start, v = time.perf_counter(), {k: c.value for k, c in self.controls.items()}
-    self.z, y = self.latent(), torch.tensor([v['label']]) if 'label' in v else None
-    self.x = self.trainer.sample(1, z=self.z, y=y, ema=v.get('ema', True)).cpu()
-    self.image.value = _png(draw_images(self.x, scale=max(1, 256//max(self.x.shape[-2:]))))
-    text = ''
-    if self.images is not None:
-        d, i = nearest(self.x, self.images)
-        self.near.value = _png(draw_images(self.images[i[0]], 5))
-        text = (f'nearest of {len(self.images):,} training images: {d[0, 0]:.2f} away; '
-                f'they lie {self.usual:.2f} from one another. ')
-    self.note.value = f'<small>{text}{1e3*(time.perf_counter() - start):.0f} ms</small>'
+    start, v = time.perf_counter(), self._values()
+    y = torch.tensor([v['label']]) if 'label' in v else None
+    self.z = self.latent()
+    x = self.trainer.sample(1, z=self.z, y=y, ema=v.get('ema', True))
+    self.x = x.cpu()
+    side = max(self.x.shape[-2:])
+    picture = draw_images(self.x, scale=max(1, 256//side))
+    self.image.value = _png(picture)
+    text = self._compare()
+    took = 1e3*(time.perf_counter() - start)
+    self.note.value = f'<small>{text}{took:.0f} ms</small>'
+
+@patch
+def _compare(self: LatentExplorer):
+    "Show the nearest training images, and say how near they are"
+    if self.images is None: return ''
+    distances, rows = nearest(self.x, self.images)
+    self.near.value = _png(draw_images(self.images[rows[0]], 5))
+    least = distances[0, 0].item()
+    return (f'nearest of {len(self.images):,} training images: {least:.2f} away; '
+            f'they lie {self.usual:.2f} from one another. ')
 
 def _png(picture):
     "The bytes of an image, written fast"
@@ -227,15 +303,18 @@ def save(self: LatentExplorer,
     "Save the latent, the controls that led to it, and the picture"
     path = Path(path)
     save_images(self.x, path.with_name(path.name + '.png'))
-    where = dict(run=str(self.trainer.run) if self.trainer.run else None, step=self.trainer.steps_done)
-    about = {k: c.value for k, c in self.controls.items()} | where
-    found = dict(latent=self.z[0].tolist(), directions=self.directions.tolist(), **about)
+    run = self.trainer.run
+    found = dict(latent=self.z[0].tolist(), directions=self.directions.tolist())
+    found |= self._values()
+    found |= dict(run=str(run) if run else None, step=self.trainer.steps_done)
+    text = json.dumps(found, indent=1) + '\n'
     target = path.with_name(path.name + '.json')
-    write_atomic(target, (json.dumps(found, indent=1) + '\n').encode())
+    write_atomic(target, text.encode())
     return target
 
 @patch
 def _keep(self: LatentExplorer):
+    "Save where the text field says, and say how that went"
     try: said = f'saved {self.save(self.name.value)} and .png'
     except (OSError, ValueError) as e: said = f'not saved: {e}'
     self.note.value = f'<small>{html.escape(said)}</small>'

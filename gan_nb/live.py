@@ -9,7 +9,7 @@ Docs: https://gan-nb.github.io/gan_nb/live.html.md"""
 # %% auto #0
 __all__ = ['SampleGrid', 'LiveView', 'TensorBoard']
 
-# %% ../nbs/15_live.ipynb #967d4935
+# %% ../nbs/15_live.ipynb #35fa66a9
 import html, io, os, sys, threading, time
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from .alarms import fixed_batch, fixed_fakes, grad_norm, rank_accuracy
 from .charts import clock, svg_chart
+from .clicks import jupyter_kernel, serve_widgets
 from .core import save_picture, show_images, show_picture, to_image
 from .runs import step_name
 from .callbacks import Callback, TrainingError
@@ -41,13 +42,17 @@ class SampleGrid(Callback):
         folder: str|Path|None = None # write step_*.png there, or step_*.txt, and keep nothing in memory
     ):
         if every < 1 or n < 1: raise ValueError(f'every and n must be at least 1, got {every} and {n}')
-        self.every, self.n, self.seed, self.folder = every, n, seed, folder and Path(folder)
+        self.every, self.n, self.seed = every, n, seed
+        self.folder = Path(folder) if folder else None
         self.grids, self.data, self.told = [], None, False
     def after_step(self, trainer):
-        if trainer.steps_done % self.every: return
-        self.data, x = trainer.data, trainer.sample(self.n, seed=self.seed)
-        if self.folder: self._write(x, self.folder/step_name(trainer.steps_done))
-        else: self.grids.append((trainer.steps_done, to_image(x) if x.ndim == 4 else x.cpu()))
+        step = trainer.steps_done
+        if step % self.every: return
+        x = trainer.sample(self.n, seed=self.seed)
+        self.data = trainer.data
+        if self.folder: return self._write(x, self.folder/step_name(step))
+        x = to_image(x) if x.ndim == 4 else x.cpu()
+        self.grids.append((step, x))
     def _write(self, x, stem):
         try: save_picture(self.data.picture(x), stem)
         except OSError as e: raise TrainingError(f'{e.filename or stem}: cannot be written ({e.strerror})') from e
@@ -60,50 +65,13 @@ class SampleGrid(Callback):
 def show(self: SampleGrid,
     n: int = 16 # the first `n` samples of each grid
 ) -> None:
-    "Show how the pictures came to be: for images a row for each grid and a column for each latent, else one after the other"
+    "Show how the pictures came to be: a row for each grid and a column for each latent; what is no image, one by one"
     rows = [x[:n] for _, x in self.grids]
-    if rows[0].ndim == 4: return show_images(torch.cat(rows), ncols=len(rows[0]))
-    for x in rows: show_picture(_picture(self.data, x))
-
-# %% ../nbs/15_live.ipynb #56e342cf
-def _kernel():
-    "The Jupyter kernel that runs this process, or None"
-    shell = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None
-    return getattr(shell, 'kernel', None)
-
-def _queue(kernel):
-    "The socket on which messages wait for the main thread"
-    channel = getattr(kernel, 'shell_channel_thread', None)                # since ipykernel 7
-    if not channel: return kernel.shell_stream.socket
-    return channel.manager.get_shell_channel_to_subshell_pair(None).to_socket
-
-def _serve(kernel):
-    "Handle the widget messages that wait behind the running cell; the others keep their order"
-    if threading.current_thread() is not threading.main_thread(): return
-    socket = _queue(kernel)
-    while socket.poll(0): _handle(kernel, socket.recv_multipart(copy=False))
-
-# %% ../nbs/15_live.ipynb #08f43fe1
-def _handle(kernel, raw):
-    "One message: a widget's now, any other when the cell is done"
-    idents, frames = kernel.session.feed_identities(raw, copy=False)
-    kind = kernel.session.deserialize(frames, content=False, copy=False)['header']['msg_type']
-    if not kind.startswith('comm_'): return _later(kernel, raw)
-    msg, cell = kernel.session.deserialize(frames, copy=False), kernel.get_parent('shell')
-    kernel.set_parent(idents, msg)
-    try:
-        kernel._publish_status('busy', 'shell')
-        kernel.shell_handlers[kind](None, idents, msg)
-        kernel._publish_status('idle', 'shell')
-    finally:
-        kernel.set_parent(idents, cell)
-        kernel._publish_status('busy', 'shell')
-
-def _later(kernel, raw):
-    "Hand a message back to the kernel"
-    ipykernel_6 = hasattr(kernel, 'schedule_dispatch')
-    if ipykernel_6: kernel.schedule_dispatch(kernel.dispatch_shell, raw)
-    else: kernel.io_loop.add_callback(kernel.shell_main, None, raw)
+    images = rows[0].ndim == 4
+    if images: return show_images(torch.cat(rows), ncols=len(rows[0]))
+    for x in rows:
+        picture = _picture(self.data, x)
+        show_picture(picture)
 
 # %% ../nbs/15_live.ipynb #1f372e1c
 class _Line:
@@ -117,7 +85,11 @@ class _Line:
     def serve(self): pass
     def show(self, view, n):
         names = dict(d_loss='D', g_loss='G', accuracy='right', D_grad='|dD|', G_grad='|dG|')
-        said = [f'{short} ' + (f'{n[k]:.0%}' if k == 'accuracy' else f'{n[k]:.3g}') for k, short in names.items() if k in n]
+        said = []
+        for k, short in names.items():
+            if k not in n: continue
+            value = f'{n[k]:.0%}' if k == 'accuracy' else f'{n[k]:.3g}'
+            said.append(f'{short} {value}')
         self.bar.set_postfix_str(' '.join(said), refresh=False)
     def close(self, text): self.bar.close()
 
@@ -126,29 +98,34 @@ class _Panel:
     "A notebook: curves, samples, numbers, two buttons and a slider"
     pictures = True
     def __init__(self, view, trainer):
-        self.view, self.trainer, self.kernel, self.lock = view, trainer, _kernel(), threading.RLock()
+        self.view, self.trainer = view, trainer
+        self.kernel, self.lock = jupyter_kernel(), threading.RLock()
         self._make()
         self.pause.on_click(self._pause)
         self.stop.on_click(self._stop)
         self.slider.observe(self._look, 'value')
     def step(self): pass
     def serve(self):
-        if self.kernel is not None: _serve(self.kernel)
+        if self.kernel is not None: serve_widgets(self.kernel)
 
 @patch
 def _make(self: _Panel):
     "Widgets: numbers above, curves at the left, samples at the right, buttons below"
     import ipywidgets as w
-    self.numbers, self.curves, self.note = w.HTML(), w.HTML(layout=dict(flex='1 1 300px')), w.HTML()
+    self.numbers, self.note = w.HTML(), w.HTML()
+    self.curves = w.HTML(layout=dict(flex='1 1 300px'))
     self.image = w.Image(format='png', layout=dict(width='100%', max_width='390px', object_fit='contain'))
-    self.text, self.step_label = w.HTML(layout=dict(display='none')), w.Label()
+    self.text = w.HTML(layout=dict(display='none'))
+    self.step_label = w.Label()
     self.slider = w.IntSlider(0, 0, 0, description='samples', readout=False, layout=dict(width='270px'))
     self.pause = w.Button(description='Pause', icon='pause', tooltip='Hold the run after the present step')
     finish = 'End the run after the present step; the other callbacks, Checkpoint among them, finish as usual'
     self.stop = w.Button(description='Stop and save', icon='stop', tooltip=finish)
-    right = w.VBox([self.image, self.text, w.HBox([self.slider, self.step_label])], layout=dict(flex='0 1 410px'))
+    when = w.HBox([self.slider, self.step_label])
+    right = w.VBox([self.image, self.text, when], layout=dict(flex='0 1 410px'))
     middle = w.HBox([self.curves, right], layout=dict(flex_flow='row wrap'))
-    self.box = w.VBox([self.numbers, middle, w.HBox([self.pause, self.stop, self.note])])
+    buttons = w.HBox([self.pause, self.stop, self.note])
+    self.box = w.VBox([self.numbers, middle, buttons])
     self.box.add_class('gan-nb-live')
 
 # %% ../nbs/15_live.ipynb #d40e019b
@@ -156,8 +133,10 @@ def _make(self: _Panel):
 def _pause(self: _Panel, _):
     with self.lock:
         self.view.paused = not self.view.paused
-        self.pause.description, self.pause.icon = ('Continue', 'play') if self.view.paused else ('Pause', 'pause')
-        self.note.value = 'pausing after this step' if self.view.paused else ''
+        paused = self.view.paused
+        self.pause.description = 'Continue' if paused else 'Pause'
+        self.pause.icon = 'play' if paused else 'pause'
+        self.note.value = 'pausing after this step' if paused else ''
 
 @patch
 def _stop(self: _Panel, _):
@@ -169,9 +148,11 @@ def _stop(self: _Panel, _):
 def _look(self: _Panel, _=None):
     "Show the picture that the slider points at"
     with self.lock:
-        step, picture = self.view.frames[min(self.slider.value, len(self.view.frames) - 1)]
+        newest = len(self.view.frames) - 1
+        step, picture = self.view.frames[min(self.slider.value, newest)]
         is_text = isinstance(picture, str)
-        self.image.layout.display, self.text.layout.display = ('none', '') if is_text else ('', 'none')
+        self.image.layout.display = 'none' if is_text else ''
+        self.text.layout.display = '' if is_text else 'none'
         if is_text: self.text.value = f'<pre>{html.escape(picture)}</pre>'
         else: self.image.value = picture
         self.step_label.value = f'step {step:,}'
@@ -183,18 +164,26 @@ def _tile(name, value):
     return (f'<span style="display:inline-block;margin:0 1.4em .4em 0"><span style="{small}">{name}</span><br>'
             f'<b style="{large}">{value}</b></span>')
 
+def _tiles(n):
+    "The numbers above the curves"
+    known = n['rate'] > 0
+    tiles = {
+        'step': f'{n["step"]:,} of {n["total"]:,}',
+        'steps per second': f'{n["rate"]:.1f}' if known else '...',
+        'time left': clock(n['left']) if known else '...',
+        'D ranks rightly': f'{n["accuracy"]:.0%} of pairs',
+        'gradient of D': f'{n["D_grad"]:.3g}',
+        'gradient of G': f'{n["G_grad"]:.3g}'}
+    return ''.join(_tile(*t) for t in tiles.items())
+
 @patch
 def show(self: _Panel, view, n):
-    rate, left = (f'{n["rate"]:.1f}', clock(n['left'])) if n['rate'] else ('...', '...')
-    tiles = {'step': f'{n["step"]:,} of {n["total"]:,}', 'steps per second': rate, 'time left': left,
-             'D ranks rightly': f'{n["accuracy"]:.0%} of pairs',
-             'gradient of D': f'{n["D_grad"]:.3g}', 'gradient of G': f'{n["G_grad"]:.3g}'}
+    losses = svg_chart(view.curve('d_loss', 'g_loss'), 'losses', height=250)
     ranks = {'D ranks rightly': view.curve('accuracy')['accuracy']}
     with self.lock:
         newest = self.slider.value >= self.slider.max
-        self.numbers.value = ''.join(_tile(*t) for t in tiles.items())
-        self.curves.value = (svg_chart(view.curve('d_loss', 'g_loss'), 'losses', height=250)
-                             + svg_chart(ranks, 'share of pairs', (0, 1), height=170))
+        self.numbers.value = _tiles(n)
+        self.curves.value = losses + svg_chart(ranks, 'share of pairs', (0, 1), height=170)
         self.slider.max = len(view.frames) - 1
         if newest: self.slider.value = self.slider.max
         self._look()
@@ -214,25 +203,28 @@ class LiveView(Callback):
         keep: int = 100 # pictures behind the slider; when there are more, every second of the older ones goes
     ):
         if n < 2 or keep < 2: raise ValueError(f'n and keep must be at least 2, got {n} and {keep}')
-        self.every, self.n, self.seed, self.keep, self.make = every, n, seed, keep, None
+        self.every, self.n, self.seed, self.keep = every, n, seed, keep
+        self.make = None                                      # a screen of another kind
         self.frames, self.rows, self.paused = [], [], False
     def before_fit(self, trainer):
         self.real, self.y = fixed_batch(trainer, self.n)
-        notebook = _kernel() is not None and not os.environ.get('IN_TEST')
+        notebook = jupyter_kernel() is not None and not os.environ.get('IN_TEST')
         self.screen = (self.make or (_Panel if notebook else _Line))(self, trainer)
         self.start = self.due = self.last = self.listen = time.perf_counter()
-        self.paused, self.last_step, self.spent, self.idle, self.cost = False, trainer.steps_done, 0., 0., 0.
+        self.last_step, self.paused = trainer.steps_done, False
+        self.spent = self.idle = self.cost = 0.
         if notebook: sys.modules['IPython'].display.display(self.screen.box)
     def after_log(self, trainer, record): self.rows.append(record)
 
-# %% ../nbs/15_live.ipynb #05eb1ce5
+# %% ../nbs/15_live.ipynb #17538bab
 @patch
 def after_fit(self: LiveView, trainer):
     self._draw(trainer)
-    how = 'finished' if trainer.steps_done >= trainer.total_steps else 'stopped'
+    step = trainer.steps_done
+    how = 'finished' if step >= trainer.total_steps else 'stopped'
     where = f'run folder {trainer.run}' if trainer.run else 'not saved: no Checkpoint is among the callbacks'
     took = clock(time.perf_counter() - self.start)
-    self.screen.close(f'{how} at step {trainer.steps_done:,} after {took}; {where}')
+    self.screen.close(f'{how} at step {step:,} after {took}; {where}')
 
 @patch
 def on_error(self: LiveView, trainer, error):
@@ -270,7 +262,8 @@ def _draw(self: LiveView, trainer):
     self.screen.show(self, n)
     self.last, self.last_step, self.idle = time.perf_counter(), trainer.steps_done, 0.
     self.cost = self.last - start
-    self.spent, self.due = self.spent + self.cost, self.last + max(self.every, 40*self.cost)
+    self.spent += self.cost
+    self.due = self.last + max(self.every, 40*self.cost)
 
 def _as_png(picture):
     "The bytes of an image; a text as it is"
@@ -281,7 +274,8 @@ def _as_png(picture):
 @patch
 def _numbers(self: LiveView, trainer):
     "What the tiles say"
-    took, steps = time.perf_counter() - self.last - self.idle, trainer.steps_done - self.last_step
+    took = time.perf_counter() - self.last - self.idle
+    steps = trainer.steps_done - self.last_step
     rate = steps/took if steps > 0 and self.spent else 0.
     left = (trainer.total_steps - trainer.steps_done)/rate if rate else 0.
     fake = fixed_fakes(trainer, self.n, self.y)
@@ -296,8 +290,12 @@ def curve(self: LiveView,
     *names: str # such as 'd_loss', 'g_loss', 'accuracy'
 ) -> dict: # name -> (steps, values)
     "Collect what was seen so far"
-    rows = {k: [r for r in self.rows if k in r] for k in names}
-    return {k: ([r['step'] for r in found], [r[k] for r in found]) for k, found in rows.items()}
+    curves = {}
+    for name in names:
+        rows = [r for r in self.rows if name in r]
+        steps = [r['step'] for r in rows]
+        curves[name] = steps, [r[name] for r in rows]
+    return curves
 
 # %% ../nbs/15_live.ipynb #4c9eb611
 class TensorBoard(Callback):
@@ -319,7 +317,8 @@ class TensorBoard(Callback):
         for k, v in record.items():
             if k != 'step': self.writer.add_scalar(k, v, record['step'])
     def after_step(self, trainer):
-        if self.writer is not None and trainer.steps_done % self.every == 0: self._sheet(trainer)
+        due = trainer.steps_done % self.every == 0
+        if due and self.writer is not None: self._sheet(trainer)
     def after_fit(self, trainer):
         if self.writer is not None: self.writer.close()
     def on_error(self, trainer, error): self.after_fit(trainer)
@@ -329,5 +328,7 @@ def _sheet(self: TensorBoard, trainer):
     "Send samples of the same latents, as an image or as text"
     picture = _picture(trainer.data, trainer.sample(self.n, seed=0))
     if isinstance(picture, str): return self.writer.add_text('samples', picture, trainer.steps_done)
-    a = np.asarray(picture if picture.mode == 'L' else picture.convert('RGB'))
-    self.writer.add_image('samples', a, trainer.steps_done, dataformats='HW' if a.ndim == 2 else 'HWC')
+    if picture.mode != 'L': picture = picture.convert('RGB')
+    a = np.asarray(picture)
+    kind = 'HW' if a.ndim == 2 else 'HWC'
+    self.writer.add_image('samples', a, trainer.steps_done, dataformats=kind)

@@ -25,12 +25,17 @@ from .video import read_png, spread
 # %% ../nbs/17_report.ipynb #65dba65c
 def _quantities(rows):
     "The names of what was logged and can be drawn, in the order in which they appear"
-    names = dict.fromkeys(k for row in rows for k in row if k not in ('step', 'seconds', 'memory'))
-    return [k for k in names if any(is_number(row.get(k)) for row in rows)]
+    names = {}
+    for row in rows:
+        for name, value in row.items():
+            if is_number(value): names[name] = True
+    return [name for name in names if name not in ('step', 'seconds', 'memory')]
 
 def _curve(rows, name):
     "(steps, values) of one quantity"
-    return list(zip(*[(row['step'], row[name]) for row in rows if is_number(row.get(name))]))
+    rows = [row for row in rows if is_number(row.get(name))]
+    steps = [row['step'] for row in rows]
+    return steps, [row[name] for row in rows]
 
 def _title(name):
     "What a picture of a quantity is called"
@@ -41,34 +46,50 @@ def _title(name):
 def _panels(rows):
     "(title, curves) for each picture"
     groups = {}
-    for name in _quantities(rows): groups.setdefault(_title(name), {})[name] = _curve(rows, name)
+    for name in _quantities(rows):
+        curves = groups.setdefault(_title(name), {})
+        curves[name] = _curve(rows, name)
     return list(groups.items())
 
-# %% ../nbs/17_report.ipynb #d62667f7
+# %% ../nbs/17_report.ipynb #3976c2c2
 def _scores(x, name=''):
     "(name, value, error, provenance) for each number in nested dictionaries and lists"
     if is_number(x): return [(name, x, None, {})]
-    if isinstance(x, dict) and is_number(x.get('value')):
-        about = x.get('provenance') if isinstance(x.get('provenance'), dict) else {}
-        error = x['error'] if is_number(x.get('error')) else None
-        return [(str(x.get('name') or name), x['value'], error, about)]
-    if isinstance(x, dict): items = [(v, f'{name} {k}'.strip()) for k, v in x.items()]
-    else: items = [(v, name) for v in x] if isinstance(x, list) else []
-    return [score for v, k in items for score in _scores(v, k)]
+    if isinstance(x, dict) and is_number(x.get('value')): return [_score(x, name)]
+    found = []
+    if isinstance(x, dict):
+        for k, v in x.items():
+            path = f'{name} {k}'.strip()
+            found += _scores(v, path)
+    if isinstance(x, list):
+        for v in x: found += _scores(v, name)
+    return found
 
+def _score(x, name):
+    "An object with a `value` as (name, value, error, provenance)"
+    error, about = x.get('error'), x.get('provenance')
+    if not is_number(error): error = None
+    if not isinstance(about, dict): about = {}
+    return str(x.get('name') or name), x['value'], error, about
+
+# %% ../nbs/17_report.ipynb #f90443fb
 def _score_rows(run):
     "Rows of the table of scores: what metrics.json says, and the last `scores` of the log"
-    logged = next((row['scores'] for row in reversed(run.rows) if row.get('scores')), {})
+    logged = [row['scores'] for row in run.rows if row.get('scores')]
     found = []
-    for name, value, error, about in _scores(run.scores) + _scores(logged):
-        number = short_number(value) + ('' if error is None else f' ± {short_number(error)}')
-        found.append((name, number, ', '.join(f'{k} {str(v)[:60]}' for k, v in about.items())))
+    for name, value, error, about in _scores(run.scores) + _scores(logged[-1:]):
+        number = short_number(value)
+        if error is not None: number += f' ± {short_number(error)}'
+        made = [f'{k} {str(v)[:60]}' for k, v in about.items()]
+        found.append((name, number, ', '.join(made)))
     return found
 
 # %% ../nbs/17_report.ipynb #84343f06
 def _embed(path, side=640, small=90_000):
     "A sheet of samples for the page; None if it cannot be read"
-    if path.suffix == '.txt': return 'text', path.read_bytes()[:small].decode(errors='replace')
+    if path.suffix == '.txt':
+        text = path.read_bytes()[:small]
+        return 'text', text.decode(errors='replace')
     picture = read_png(path)
     if picture is None: return None
     data, kind = path.read_bytes(), 'png'
@@ -77,39 +98,57 @@ def _embed(path, side=640, small=90_000):
         buffer = io.BytesIO()
         picture.save(buffer, format='jpeg', quality=85)
         data, kind = buffer.getvalue(), 'jpeg'
-    return 'image', f'data:image/{kind};base64,{base64.b64encode(data).decode()}'
+    text = base64.b64encode(data).decode()
+    return 'image', f'data:image/{kind};base64,{text}'
 
 def _pictures(run, budget=3_000_000, most=40):
     "(caption, picture) for each sheet of the page, and for the samples at the end"
-    tried = [_embed(p) for _, p in spread(run.sheets, 3)]
-    largest = max([len(content) for _, content in filter(None, tried)] + [1])
-    few = spread(run.sheets, max(2, min(most, budget//largest)))
-    shown = [(f'step {step:,}', _embed(p)) for step, p in few]
-    if run.last: shown.append(('the end' if run.sheets else 'samples', _embed(run.last)))
+    # The first, the middle and the last tell how large one is.
+    tried = filter(None, [_embed(p) for _, p in spread(run.sheets, 3)])
+    largest = max((len(content) for _, content in tried), default=0)
+    if largest: most = max(2, min(most, budget//largest))
+    shown = [(f'step {step:,}', _embed(p)) for step, p in spread(run.sheets, most)]
+    if run.last:
+        caption = 'the end' if run.sheets else 'samples'
+        shown.append((caption, _embed(run.last)))
     return [(caption, picture) for caption, picture in shown if picture]
 
 # %% ../nbs/17_report.ipynb #d98c55b5
 def _flat(x, name=''):
     "(path, text) for each leaf; a list of plain values is one"
-    deep = isinstance(x, list) and any(isinstance(v, (dict, list)) for v in x)
-    if isinstance(x, dict) and x: items = x.items()
-    elif deep: items = [(str(i + 1), v) for i, v in enumerate(x)]
-    else:
-        text = 'none' if x is None else ', '.join(map(str, x)) if isinstance(x, list) else str(x)
-        return [(name, text[:300])]
-    return [leaf for k, v in items for leaf in _flat(v, f'{name} {k}'.strip())]
+    items = _items(x)
+    if not items: return [(name, _leaf(x)[:300])]
+    leaves = []
+    for k, v in items:
+        path = f'{name} {k}'.strip()
+        leaves += _flat(v, path)
+    return leaves
 
+def _items(x):
+    "(name, value) for what is nested in a dictionary or list; nothing for a leaf"
+    if isinstance(x, dict): return list(x.items())
+    deep = isinstance(x, list) and any(isinstance(v, (dict, list)) for v in x)
+    return [(i + 1, v) for i, v in enumerate(x)] if deep else []
+
+def _leaf(x):
+    "A plain value, or a list of them, as text"
+    if x is None: return 'none'
+    return ', '.join(map(str, x)) if isinstance(x, list) else str(x)
+
+# %% ../nbs/17_report.ipynb #b0ae1fd3
 def _cost(run):
     "(name, text) for time and memory"
-    out, rows = [], run.rows
-    seconds = [row['seconds'] for row in rows if is_number(row.get('seconds'))]
-    memory = [row['memory'] for row in rows if is_number(row.get('memory'))]
+    out = []
+    steps, seconds = _curve(run.rows, 'seconds')
     if seconds: out.append(('time', clock(max(seconds))))
     elif run.seconds: out.append(('time', f'{clock(run.seconds)}, by its files'))
-    steps = rows[-1]['step'] - rows[0]['step'] if rows else 0
-    if seconds and steps > 0 and seconds[-1] > seconds[0]:
-        out.append(('steps per second', short_number(steps/(seconds[-1] - seconds[0]))))
-    if memory: out.append(('peak memory', f'{max(memory)/2**20:,.0f} MiB'))
+    if seconds and seconds[-1] > seconds[0]:
+        rate = (steps[-1] - steps[0])/(seconds[-1] - seconds[0])
+        out.append(('steps per second', short_number(rate)))
+    _, memory = _curve(run.rows, 'memory')
+    if memory:
+        most = max(memory)/2**20
+        out.append(('peak memory', f'{most:,.0f} MiB'))
     return out
 
 # %% ../nbs/17_report.ipynb #c242af4f
@@ -120,11 +159,13 @@ def _dig(x, *keys):
 
 def _about(config):
     "One line: what was trained on what"
-    def text(*keys): return v if isinstance(v := _dig(config, *keys), str) else ''
-    recipe, source, loss = text('recipe', 'name'), text('data', 'source'), text('trainer', 'loss')
-    players = [text('trainer', player, 'name') for player in ('generator', 'discriminator')]
-    parts = [recipe and f'recipe {recipe}', source and f'data {source}', ' against '.join(filter(None, players)),
-             loss and f'loss {loss}']
+    def said(before, *keys):
+        "What stands there after `before`; nothing if it is no text"
+        value = _dig(config, *keys)
+        return f'{before}{value}' if isinstance(value, str) else ''
+    players = [said('', 'trainer', player, 'name') for player in ('generator', 'discriminator')]
+    parts = [said('recipe ', 'recipe', 'name'), said('data ', 'data', 'source')]
+    parts += [' against '.join(filter(None, players)), said('loss ', 'trainer', 'loss')]
     return ', '.join(filter(None, parts))
 
 # %% ../nbs/17_report.ipynb #2d2fd01a
@@ -140,22 +181,31 @@ def run_report(
 def _state(run):
     "How far the run has come, in words"
     if not run.total_steps: return 'steps so far'
-    return 'finished' if run.steps_done >= run.total_steps else f'{run.steps_done/run.total_steps:.0%} done'
+    share = run.steps_done/run.total_steps
+    return 'finished' if share >= 1 else f'{share:.0%} done'
 
 def _page(run):
     "The page of a run"
-    config = run.config
-    steps = f'{run.steps_done:,}' + (f' of {run.total_steps:,}' if run.total_steps else '')
-    machine = _dig(config, 'machine', 'name') or _dig(config, 'machine', 'device')
+    steps = f'{run.steps_done:,}'
+    if run.total_steps: steps += f' of {run.total_steps:,}'
+    machine = _dig(run.config, 'machine', 'name') or _dig(run.config, 'machine', 'device')
     cards = [('steps', steps), ('state', _state(run)), *_cost(run), ('machine', machine)]
-    made_of = [k for k in config if k not in ('machine', 'versions', 'format')]
-    settings = [leaf for k in made_of for leaf in _flat(config[k], k)]
-    where = [leaf for k in ('machine', 'versions') for leaf in _flat(config.get(k) or {}, '')]
     scores = _score_rows(run)
-    sections = [('Samples', html_gallery(_pictures(run))), ('Curves', html_charts(_panels(run.rows))),
-                ('Scores', scores and html_table(scores, ('score', 'value', 'computed from'))),
-                ('Settings', html_table(settings)), ('Machine', html_table(where))]
-    return html_page(run.name, _about(config), cards, sections)
+    where = []
+    for k in ('machine', 'versions'):
+        if run.config.get(k): where += _flat(run.config[k])
+    sections = [
+        ('Samples', html_gallery(_pictures(run))),
+        ('Curves', html_charts(_panels(run.rows))),
+        ('Scores', scores and html_table(scores, ('score', 'value', 'computed from'))),
+        ('Settings', html_table(_settings(run.config))),
+        ('Machine', where and html_table(where))]
+    return html_page(run.name, _about(run.config), cards, sections)
+
+def _settings(config):
+    "(path, text) for all that a run was made of, but for the machine"
+    made_of = {k: v for k, v in config.items() if k not in ('machine', 'versions', 'format')}
+    return _flat(made_of) if made_of else []
 
 # %% ../nbs/17_report.ipynb #b18b67f8
 class Report(Callback):
@@ -178,23 +228,26 @@ class Report(Callback):
     def on_error(self, trainer, error):
         if self.ours: self._write()
 
-# %% ../nbs/17_report.ipynb #cb7e5b81
+# %% ../nbs/17_report.ipynb #56109238
 def _differences(runs):
     "Rows of a table: the settings in which runs differ, and what each of them has"
-    flat = [{name: text for k, v in run.config.items() if k not in ('format', 'versions', 'machine')
-             for name, text in _flat(v, k)} for run in runs]
-    names = dict.fromkeys(name for settings in flat for name in settings)
-    rows = [(name, *[settings.get(name, '') for settings in flat]) for name in names]
-    return [row for row in rows if len(set(row[1:])) > 1]
+    columns = [dict(_settings(run.config)) for run in runs]
+    rows = _beside(columns)
+    return [(name, *texts) for name, *texts in rows if len(set(texts)) > 1]
 
-def _side_by_side(runs, names):
-    "Rows of a table: steps, cost and scores of each run"
-    facts = [dict([('steps', f'{run.steps_done:,}'), *_cost(run)]) for run in runs]
-    for fact, run in zip(facts, runs): fact |= {name: value for name, value, _ in _score_rows(run)}
-    keys = dict.fromkeys(k for fact in facts for k in fact)
-    return [(k, *[fact.get(k, '') for fact in facts]) for k in keys]
+def _facts(run):
+    "Steps, cost and scores of a run, by name"
+    facts = dict(steps=f'{run.steps_done:,}', **dict(_cost(run)))
+    for name, value, _ in _score_rows(run): facts[name] = value
+    return facts
 
-# %% ../nbs/17_report.ipynb #974e73e4
+def _beside(columns):
+    "Dictionaries of texts as rows of a table: a name, and what each of them says of it"
+    names = {}
+    for column in columns: names |= column
+    return [(name, *[column.get(name, '') for column in columns]) for name in names]
+
+# %% ../nbs/17_report.ipynb #ef9d6298
 def compare_runs(
     paths: list, # two to six run folders
     out: str|Path # the page, such as compare.html
@@ -203,18 +256,36 @@ def compare_runs(
     if not 2 <= len(paths) <= 6: raise ValueError(f'two to six runs can be put side by side, got {len(paths)}')
     runs = [read_run(p) for p in paths]
     names = _distinct([run.name for run in runs])
-    quantities = dict.fromkeys(q for run in runs for q in _quantities(run.rows))
-    panels = [(q, {name: _curve(run.rows, q) for name, run in zip(names, runs)}) for q in quantities]
-    panels = [(q, {name: curve for name, curve in curves.items() if curve}) for q, curves in panels]
-    pictures = [(name, _pictures(run)[-1:]) for name, run in zip(names, runs)]
-    last = [(name, found[0][1]) for name, found in pictures if found]
     head = ('', *names)
-    sections = [('Samples', html_row(last)), ('Curves', html_charts(panels)),
-                ('Runs', html_table(_side_by_side(runs, names), head)),
-                ('Settings that differ', html_table(_differences(runs), head))]
-    write_atomic(out, html_page(' and '.join(names), 'runs side by side', [], sections))
+    sections = [
+        ('Samples', html_row(_last_samples(names, runs))),
+        ('Curves', html_charts(_joint_panels(names, runs))),
+        ('Runs', html_table(_beside([_facts(run) for run in runs]), head)),
+        ('Settings that differ', html_table(_differences(runs), head))]
+    page = html_page(' and '.join(names), 'runs side by side', [], sections)
+    write_atomic(out, page)
     return Path(out)
 
 def _distinct(names):
     "Names of which none occurs twice"
-    return [name if names.count(name) == 1 else f'{name} ({i + 1})' for i, name in enumerate(names)]
+    def other(i, name):
+        once = names.count(name) == 1
+        return name if once else f'{name} ({i + 1})'
+    return [other(i, name) for i, name in enumerate(names)]
+
+def _joint_panels(names, runs):
+    "(title, curves) for each quantity, with a curve for each run that has it"
+    panels = {}
+    for name, run in zip(names, runs):
+        for quantity in _quantities(run.rows):
+            curves = panels.setdefault(quantity, {})
+            curves[name] = _curve(run.rows, quantity)
+    return list(panels.items())
+
+def _last_samples(names, runs):
+    "(name, picture) of the newest samples of each run that has some"
+    found = []
+    for name, run in zip(names, runs):
+        pictures = _pictures(run, most=2)
+        if pictures: found.append((name, pictures[-1][1]))
+    return found

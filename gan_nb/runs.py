@@ -256,7 +256,7 @@ class RunView:
     last: Path|None # samples at the end
     seconds: float|None # from start to now, by the times of its files
 
-# %% ../nbs/18_runs.ipynb #d5d92491
+# %% ../nbs/18_runs.ipynb #f6935327
 def read_run(
     path: str|Path # a run folder, finished or not
 ) -> RunView: # CheckpointError if there is no description that can be read
@@ -266,8 +266,8 @@ def read_run(
     if not config: raise CheckpointError(f'{path}: not a run folder, it has no config.json that can be read')
     done, total = read_progress(path)
     scores = read_json(path/'metrics.json')
-    return RunView(path.resolve().name, config, read_log(path), done, total, scores, sample_sheets(path), last_sheet(path),
-                   _by_files(path))
+    seen = sample_sheets(path), last_sheet(path), _by_files(path)
+    return RunView(path.resolve().name, config, read_log(path), done, total, scores, *seen)
 
 # %% ../nbs/18_runs.ipynb #1d8937ac
 _older_tensors = ('G', 'D', 'opt_G', 'opt_D', 'random')  # each a .safetensors file of every checkpoint
