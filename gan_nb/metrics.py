@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from fastcore.basics import patch
 
 from .core import random_apart
 from .data import Mixture

@@ -32,7 +32,6 @@ def _tuples(x):
     if isinstance(x, (list, tuple)): return tuple(map(_tuples, x))
     return plain(x)
 
-# %% ../nbs/10_recipes.ipynb #630e2e47
 def _fits(x, kind):
     "Whether a value is of a type, as JSON has them: a whole number is a float too, and a truth value no number"
     if isinstance(kind, UnionType): return any(_fits(x, k) for k in kind.__args__)
