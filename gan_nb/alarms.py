@@ -100,7 +100,7 @@ def before_fit(self: CollapseAlarm, trainer):
     self.expected = None if self.labels is None else _effective_kinds(self.labels)
     self.scale = torch.pdist(self.real.flatten(1)).median().item()/3
     self.worth = effective_number(self.real, self.scale)
-    guess = trainer.loss.d(*torch.zeros(2, 2)).item()
+    guess = trainer.game.loss.d(*torch.zeros(2, 2)).item()
     self.guess, self.cost = guess if guess > 0 else None, None
     self.bad = dict(collapse=0, kinds=0, winner=0)            # looks in a row for which each rule holds
 

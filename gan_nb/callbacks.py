@@ -49,7 +49,9 @@ class NotFinite(TrainingError):
 # %% ../nbs/26_callbacks.ipynb #dfe3b466
 class Unread:
     "The terms of past steps, on the device until somebody reads them"
-    def __init__(self): self.rows = []
+    def __init__(self):
+        # `began`: the first step of the interval that was read last.
+        self.rows, self.began = [], 0
 
     def add(self,
         step: int, # from 0
@@ -63,7 +65,10 @@ class Unread:
         flat = iter(values.tolist())
         return [(step, {name: next(flat) for name in terms}) for step, terms in self.rows]
 
-    def clear(self): self.rows = []
+    def clear(self):
+        "They have been read"
+        if self.rows: self.began = self.rows[0][0]
+        self.rows = []
 
 # %% ../nbs/26_callbacks.ipynb #8180568a
 def check_finite(

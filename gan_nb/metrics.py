@@ -332,7 +332,7 @@ class Evaluate(Callback):
     ):
         self.measure, self.every, self.scores = measure, check_int(every, 'every', least=1), []
     def after_log(self, trainer, record):
-        if record['step']//self.every == trainer.logged//self.every: return
+        if record['step']//self.every == trainer.unread.began//self.every: return
         with random_apart(trainer.device): found = self.measure(trainer)
         self.scores = [found] if isinstance(found, Score) else list(found)
         for s in self.scores: record[s.name.lower().replace(' ', '_')] = s.value

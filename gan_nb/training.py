@@ -19,7 +19,7 @@ import torch
 from fastcore.basics import patch
 
 from .callbacks import NotFinite, TrainingError, Unread, check_finite, graceful, mean_record
-from .core import evaluating, latents, random_apart
+from .core import call_net, evaluating, latents, random_apart
 from .data import check_data
 from .engines import autocast_dtype, keep_memory, make_engine, usable_device
 from .game import Game
@@ -156,7 +156,7 @@ def factor(self: Trainer,
     return self.schedules[name](min(self.steps_done/last, 1.) if last > 0 else 0.)
 
 @patch
-def decay(self: Trainer) -> float: # in [0, 1)
+def _decay(self: Trainer) -> float: # in [0, 1)
     "The averaging decay at this step: short memory early in the run, `ema` later, times the schedule"
     f = self.factor('ema')
     return min(self.ema, self.steps_done/(9 + self.steps_done))**(1/f) if f > 0 else 0.
@@ -169,7 +169,7 @@ def turn_dials(self: Trainer) -> dict: # 'penalty_weight', and 'average': the we
         for p in self.players.values(): p.set_rates(factors)
     except ValueError as e: raise TrainingError(str(e)) from e
     if 'augment' in self.schedules: self.game.augment.scale(self.factor('augment'))
-    return dict(penalty_weight=self.factor('penalty'), average=1 - self.decay())
+    return dict(penalty_weight=self.factor('penalty'), average=1 - self._decay())
 
 # %% ../nbs/06_training.ipynb #acc6cef2
 @patch
@@ -237,7 +237,16 @@ def sample(self: Trainer,
     with random_apart(self.device, noise), evaluating(net), torch.no_grad():
         return torch.cat([net(*(t[i:i+256] for t in asked)) for i in range(0, n, 256)])
 
-# %% ../nbs/06_training.ipynb #c1b1ac1b
+# %% ../nbs/06_training.ipynb #e3723074
+@patch
+def logits(self: Trainer,
+    x: torch.Tensor, # (B, ...) samples on the training device
+    y: torch.Tensor|None = None # (B,) int64 labels, for a conditional discriminator
+) -> torch.Tensor: # (B,), or (B, h, w) for one logit a patch
+    "Ask the discriminator about samples without disturbing the run"
+    with random_apart(self.device), torch.no_grad(), self.autocast(), self.players['D'].still: return call_net(self.D, x, y)
+
+# %% ../nbs/06_training.ipynb #aef35752
 @patch
 def state(self: Trainer) -> dict: # of tensors, numbers and dicts of them
     "All that decides the next step"
@@ -281,7 +290,7 @@ def _load_random(self: Trainer, state):
     if self.device.type == 'cuda' and 'cuda' in state['random']:
         torch.cuda.set_rng_state(state['random']['cuda'], self.device)
 
-# %% ../nbs/06_training.ipynb #76b47388
+# %% ../nbs/06_training.ipynb #956e088f
 @patch
 def _named_callbacks(self: Trainer):
     "Callbacks by name: that of the class, with a number from the second one on"
@@ -298,7 +307,7 @@ def remembered(self: Trainer) -> dict: # name of a callback -> its state
     states = {name: cb.state() for name, cb in self._named_callbacks().items()}
     return self.callback_states | {name: plain(s) for name, s in states.items() if s}
 
-# %% ../nbs/06_training.ipynb #8e17ee80
+# %% ../nbs/06_training.ipynb #9b63fc44
 @patch
 def check(self: Trainer) -> None:
     "Raise TrainingError if a loss since the last reading, or a weight, is not finite"
@@ -314,7 +323,7 @@ def stop(self: Trainer,
     "Ask a running `fit` to end after the step in progress"
     self.stopping = reason or True
 
-# %% ../nbs/06_training.ipynb #885c6ce7
+# %% ../nbs/06_training.ipynb #68274052
 @patch
 def fit(self: Trainer,
     steps: int, # how many more
@@ -344,7 +353,7 @@ def fit(self: Trainer,
             self.callbacks = []
     if isinstance(self.stopping, BaseException): raise self.stopping
 
-# %% ../nbs/06_training.ipynb #696e75a6
+# %% ../nbs/06_training.ipynb #5fde0cd9
 @patch
 def _remind_callbacks(self: Trainer):
     "Give callbacks back what they, or others of their name, remembered when the run stopped"
@@ -366,7 +375,7 @@ def _tell(cb, trainer, error):
     try: cb.on_error(trainer, error)
     except Exception as second: warnings.warn(f'{type(cb).__name__}.on_error: {type(second).__name__}: {second}', stacklevel=3)
 
-# %% ../nbs/06_training.ipynb #c9cf7348
+# %% ../nbs/06_training.ipynb #23c9c6e8
 @patch
 def _one(self: Trainer, end, log_every):
     "A step of the loop: train, log, let the callbacks look; what is not finite stops the run unless a callback can mend it"

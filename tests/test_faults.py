@@ -229,4 +229,4 @@ def test_a_loss_that_is_no_number(times, args, status, says, tmp_path):
     t = load_run(tmp_path/'run', device='cpu')
     assert t.steps_done == (5 if status else 12)
     if status: assert 'step_00000005' in r.stderr.splitlines()[-1]
-    else: assert t.opt_G.param_groups[0]['initial_lr'] == 1e-3/4
+    else: assert t.players['G'].opt.param_groups[0]['initial_lr'] == 1e-3/4
