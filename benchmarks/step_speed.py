@@ -27,8 +27,6 @@ from torchvision import transforms
 
 from gan_nb.all import *
 from gan_nb.files import write_atomic
-from gan_nb.discriminator import _HalvedConv2d
-from gan_nb.generator import _DoubledConv2d
 
 # ---- the loop as it is commonly written
 
@@ -58,7 +56,7 @@ def halved(m, x): return F.avg_pool2d(F.conv2d(x, m.weight, m.bias, padding=1), 
 def as_written(net):
     "The same network, in which pictures are doubled before a convolution, and halved after one"
     for m in net.modules():
-        if isinstance(m, (_DoubledConv2d, _HalvedConv2d)): m.forward = partial(doubled if isinstance(m, _DoubledConv2d) else halved, m)
+        if isinstance(m, (DoubledConv2d, HalvedConv2d)): m.forward = partial(doubled if isinstance(m, DoubledConv2d) else halved, m)
     return net
 
 class Reference:

@@ -59,6 +59,7 @@ def _around(real, fake, generator):
     return real + .5*real.std(correction=0)*noise
 
 # %% ../nbs/05_penalties.ipynb #d81a0642
+@register('penalty')
 @dataclass(frozen=True)
 class GradientPenalty:
     "Ask D for a gradient norm of `target` at the points that `at` names"

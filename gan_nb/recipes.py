@@ -1,6 +1,7 @@
 """Ten years of settings as data: a name, the paper's numbers, and a trainer on any images
 
-Named settings for whole runs. A `Recipe` is plain data: it can be changed by keyword, written to JSON, read back, and turned into a `Trainer` for any data set.
+Named settings for whole runs. A `Recipe` is plain data: it can be changed by keyword, written to JSON, read back, and
+turned into a `Trainer` for any data set. Recipes of your own are registered by a name or lie in a file.
 
 Docs: https://gan-nb.github.io/gan_nb/recipes.html.md"""
 
@@ -10,25 +11,27 @@ Docs: https://gan-nb.github.io/gan_nb/recipes.html.md"""
 __all__ = ['Recipe', 'recipes', 'recipe', 'default_recipe']
 
 # %% ../nbs/10_recipes.ipynb #7edfd512
-import copy, difflib, json
+import difflib, inspect, json, re
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from types import UnionType
 
 from fastcore.basics import patch
 
-from .checkpoint import assemble
+from .descriptions import assemble
 from .core import seed_everything
-from .parts import plain
+from .parts import make_part, part, plain, register, registered
 from .penalties import dragan, r1, r2, wgan_gp
-from .training import Schedule, Trainer, cosine, linear
+from .training import Trainer
+from .players import cosine, linear
 
 # %% ../nbs/10_recipes.ipynb #97ff6dc9
 def _tuples(x):
     "`x` with tuples for its lists, as JSON gives them; a copy"
     if isinstance(x, dict): return {k: _tuples(v) for k, v in x.items()}
-    return tuple(map(_tuples, x)) if isinstance(x, (list, tuple)) else plain(x)
+    if isinstance(x, (list, tuple)): return tuple(map(_tuples, x))
+    return plain(x)
 
-# %% ../nbs/10_recipes.ipynb #630e2e47
 def _fits(x, kind):
     "Whether a value is of a type, as JSON has them: a whole number is a float too, and a truth value no number"
     if isinstance(kind, UnionType): return any(_fits(x, k) for k in kind.__args__)
@@ -44,39 +47,46 @@ class Recipe:
     name: str # what it is called
     about: str = '' # paper and settings, in a line
     differs: str = '' # where we leave the paper
-    network: str = 'DCGAN' # 'MLP', 'DCGAN', 'ResNet' or 'R3', for both players; points of the plane always get an MLP
+    network: str = 'DCGAN' # 'MLP', 'DCGAN', 'ResNet', 'R3', or another registered pair, `<network>Generator` and so on
     latent_dim: int = 128 # dimensions of the latent
     width: int = 64 # feature maps at the finest level, or units of a dense layer
-    generator: dict = field(default_factory=dict) # further arguments of the generator, or other ones
+    generator: dict = field(default_factory=dict) # further arguments of the generator; with `name`, another network
     discriminator: dict = field(default_factory=dict) # likewise; penalties per sample want a DCGAN with norm=None
     conditional: bool = False # whether both are told the labels
     loss: str = 'nonsaturating' # the name of a registered loss
     penalties: tuple = () # `GradientPenalty` settings, each a dict
-    opt_G: dict = field(default_factory=lambda: dict(name='Adam', lr=2e-4, betas=(.5, .999))) # an optimizer's name and arguments
-    opt_D: dict = field(default_factory=lambda: dict(name='Adam', lr=2e-4, betas=(.5, .999))) # likewise
+    opt_G: dict = field(default_factory=lambda: _adam(2e-4, .5, .999)) # an optimizer's name and arguments
+    opt_D: dict = field(default_factory=lambda: _adam(2e-4, .5, .999)) # likewise
     n_critic: int = 1 # discriminator updates in a step
     clip: float|None = None # bound on D's weights
     ema: float = .999 # decay of the generator's average
     augment: dict = field(default_factory=dict) # an augmentation's name and arguments
     aux: tuple|None = None # weights of the auxiliary classifier in D's loss and in G's
     unroll: int = 0 # updates of D that G looks ahead
-    schedules: dict = field(default_factory=dict) # 'lr', 'penalty', 'ema', 'beta2', 'augment' -> a schedule's name and numbers
+    schedules: dict = field(default_factory=dict) # 'lr', 'penalty', 'ema', 'beta2', 'augment' -> a name and numbers
     batch_size: int = 64 # images
     steps: int = 3000 # generator updates: the published length, or a sensible one on the digits
+
     def __post_init__(self):
         for f in fields(self):
-            object.__setattr__(self, f.name, _tuples(v := getattr(self, f.name)))
-            if not _fits(getattr(self, f.name), f.type): raise ValueError(f'{f.name} of a recipe must be {_kind(f.type)}, got {v!r}')
+            given = getattr(self, f.name)
+            value = _tuples(given)
+            if not _fits(value, f.type):
+                raise ValueError(f'{f.name} of a recipe must be {_kind(f.type)}, got {given!r}')
+            object.__setattr__(self, f.name, value)
         if self.steps < 1: raise ValueError(f'steps of a recipe must be at least 1, got {self.steps}')
+
+def _adam(lr, *betas): return dict(name='Adam', lr=lr, betas=betas)
 
 # %% ../nbs/10_recipes.ipynb #ea7e3017
 def _check_fields(names):
     "Refuse names that are no field of a recipe"
     known = [f.name for f in fields(Recipe)]
     for n in names:
-        if n not in known:
-            near = difflib.get_close_matches(n, known, 1)
-            raise ValueError(f'a recipe has no {n!r}' + (f', did you mean {near[0]!r}?' if near else f'; it has {", ".join(known)}'))
+        if n in known: continue
+        near = difflib.get_close_matches(n, known, 1)
+        hint = f', did you mean {near[0]!r}?' if near else f'; it has {", ".join(known)}'
+        raise ValueError(f'a recipe has no {n!r}{hint}')
 
 # %% ../nbs/10_recipes.ipynb #0834983f
 @patch
@@ -90,25 +100,35 @@ def from_json(cls: Recipe,
 ) -> Recipe:
     "Read a recipe from JSON; ValueError names a field that does not exist"
     d = json.loads(text)
-    if not isinstance(d, dict) or 'name' not in d: raise ValueError('a recipe in JSON is an object with at least a name')
+    if not isinstance(d, dict) or 'name' not in d:
+        raise ValueError('a recipe in JSON is an object with at least a name')
     _check_fields(d)
     return cls(**d)
 
 # %% ../nbs/10_recipes.ipynb #867b2e1b
-_kinds = ('MLP', 'DCGAN', 'ResNet', 'R3')
+def _check_told(r, data):
+    "Refuse a recipe that is told labels, for data that has none"
+    if not r.conditional: return
+    if len(data.shape) == 1: raise ValueError(f'{r.name} is told labels: it is for images, not for points')
+    if not data.n_classes:
+        raise ValueError(f'{r.name} is told labels, and these images have none: a folder for each class gives them')
 
-def _networks_for(r, data):
-    "The descriptions of both networks of recipe `r` for a data set"
-    if r.network not in _kinds: raise ValueError(f'network must be one of {", ".join(_kinds)}, got {r.network!r}')
-    if r.conditional and r.network not in ('ResNet', 'R3'): raise ValueError(f"{r.name} is conditional, and a network {r.network!r} takes no labels: use network='ResNet' or 'R3'")
-    if r.conditional and len(data.shape) == 1: raise ValueError(f'{r.name} is told labels: it is for images, not for points')
-    if r.conditional and not data.n_classes: raise ValueError(f'{r.name} is told labels, and these images have none: a folder for each class gives them')
-    shape = tuple(data.shape)
-    kind = r.network if len(shape) == 3 else 'MLP'
-    same = dict(width=r.width) | (dict(shape=list(shape)) if kind == 'MLP' else dict(size=list(shape[1:]), channels=shape[0]))
-    if r.conditional: same |= dict(n_classes=data.n_classes)
-    G, D = (r.generator, r.discriminator) if kind == r.network else ({}, {})      # options of another network are not theirs
-    return dict(name=f'{kind}Generator', latent_dim=r.latent_dim) | same | G, dict(name=f'{kind}Discriminator') | same | D
+def _network(r, role, data):
+    "The description of a network of recipe `r` for a data set; `role` is 'Generator' or 'Discriminator'"
+    options = dict(r.generator if role == 'Generator' else r.discriminator)
+    name = options.pop('name', r.network + role)
+    if not isinstance(name, str): raise ValueError(f'name of a {role.lower()} must be a text, got {name!r}')
+    image, takes = len(data.shape) == 3, inspect.signature(part('network', name)).parameters
+    # What asks for height and width cannot draw points; a dense network with options of its own takes its place.
+    if not image and 'shape' not in takes: name, options, takes = f'MLP{role}', {}, ('shape', 'width', 'latent_dim')
+    said = dict(width=r.width, shape=list(data.shape))
+    if role == 'Generator': said['latent_dim'] = r.latent_dim
+    if image: said |= dict(size=list(data.shape[1:]), channels=data.shape[0])
+    if r.conditional: said['n_classes'] = data.n_classes
+    if r.conditional and 'n_classes' not in takes:
+        raise ValueError(f"{r.name} is conditional, and a network {name!r} takes no labels: "
+                         "use network='ResNet' or 'R3'")
+    return dict(name=name) | {k: v for k, v in said.items() if k in takes} | options
 
 # %% ../nbs/10_recipes.ipynb #4433028a
 @patch
@@ -120,96 +140,173 @@ def trainer(self: Recipe,
     engine: str = 'auto' # 'eager', 'compile', 'graph' or 'auto'
 ) -> Trainer: # ready to `fit`
     "Set up a run of this recipe on a data set"
+    _check_told(self, data)
     seed_everything(seed)
-    G, D = _networks_for(self, data)
-    same = {k: getattr(self, k) for k in ('loss', 'opt_G', 'opt_D', 'n_critic', 'clip', 'ema', 'augment', 'aux', 'unroll', 'schedules', 'batch_size')}
-    if len(data.shape) == 1: same |= dict(augment={}, schedules={k: v for k, v in self.schedules.items() if k != 'augment'})      # points have no colours
-    return assemble(dict(generator=G, discriminator=D, penalties=list(self.penalties), **same), data, device=device, precision=precision, engine=engine, seed=seed)
-
-# %% ../nbs/10_recipes.ipynb #226c9725
-def _adam(lr, *betas): return dict(name='Adam', lr=lr, betas=betas)
-
-def _both(opt): return dict(opt_G=opt, opt_D=opt)
-
-def _fall(**factors): return {k: asdict(s) for k, s in factors.items()}
-
-_resnets = dict(network='ResNet', width=128, generator=dict(width=256), discriminator=dict(halvings=2, plain=2, spectral_norm=True), loss='hinge', n_critic=5,
-                schedules=_fall(lr=linear(0.)), steps=50_000, **_both(_adam(2e-4, 0., .9)))
-_burn = dict(start=1., until=.08)                                       # 20 of 250 million images
-
-_recipes = [
-    Recipe('gan', 'Goodfellow et al. 2014: dense networks, the non-saturating game', 'no maxout, no dropout, normal latents; Adam(2e-4) in place of SGD with momentum',
-           network='MLP', width=256, latent_dim=100, ema=0., **_both(_adam(2e-4, .5, .999))),
-    Recipe('gp_gan', 'a critic whose slope at the fakes is held to 0; a generator of 4096, 2048 and 1024 units with batch norm, Adam(2e-4, 0.5)',
-           'the penalty has the sign with which D pays for it, and weight 10; the image is made by tanh, D has no sigmoid; D of 1024, 512 and 256 units; the generator is averaged', network='MLP', latent_dim=100,
-           generator=dict(width=(4096, 2048, 1024), norm='batch'), discriminator=dict(width=(1024, 512, 256)), loss='wasserstein', penalties=(r2(20.).config,), **_both(_adam(2e-4, .5, .999))),
-    Recipe('dcgan', 'Radford et al. 2016: convolutions, batch norm, Adam(2e-4, 0.5), batch 128', 'half the width, kernels of 4 pixels for 5, normal latents for uniform ones; the generator is averaged',
-           latent_dim=100, batch_size=128, **_both(_adam(2e-4, .5, .999))),
-    Recipe('dcgan64', 'a DCGAN without a norm in D, with dropout 0.3 there, Adam(1e-4)', 'as many doublings as the size needs; noise of 100 numbers; no sigmoid before the logistic loss; kernels of 4 pixels for 5; the generator is averaged',
-           latent_dim=100, discriminator=dict(norm=None, dropout=.3), **_both(_adam(1e-4, .9, .999))),
-    Recipe('lsgan_dcgan', 'Mao et al. 2017: least squares in place of the logistic loss, on a DCGAN that begins at a quarter of the size, dropout 0.3 in D, Adam(2e-4, 0.5)',
-           'G asks for 1, the label of reals; 128 first maps for 256 and no convolution at that size; kernels of 4 pixels for 5, ReLU in G; the generator is averaged', latent_dim=100,
-           generator=dict(halvings=2), discriminator=dict(norm=None, halvings=2, dropout=.3), loss='lsgan', **_both(_adam(2e-4, .5, .999))),
-    Recipe('wgan', 'Arjovsky et al. 2017, Algorithm 1: clip 0.01, 5 critic updates, RMSprop(5e-5)', 'no batch norm in the critic; the generator is averaged',
-           latent_dim=100, discriminator=dict(norm=None), loss='wasserstein', clip=.01, n_critic=5, **_both(dict(name='RMSprop', lr=5e-5))),
-    Recipe('wgan_gp', 'Gulrajani et al. 2017, Algorithm 1: penalty 10, 5 critic updates, Adam(1e-4, 0, 0.9)', 'the generator is averaged',
-           discriminator=dict(norm=None), loss='wasserstein', penalties=(wgan_gp(10.).config,), n_critic=5, **_both(_adam(1e-4, 0., .9))),
-    Recipe('dragan', 'Kodali et al. 2017: slope 1 around the data, penalty 10', 'no batch norm in the discriminator; uniform noise around the data, as chapter 05 says; optimizer of `dcgan`; the generator is averaged',
-           latent_dim=100, discriminator=dict(norm=None), penalties=(dragan(10.).config,), **_both(_adam(2e-4, .5, .999))),
-    Recipe('acgan', 'Odena et al. 2017 on the residual critic of Gulrajani et al. 2017: D guesses the class, weights 1 and 0.1; penalty 10, 5 critic updates, Adam(2e-4, 0, 0.9) falling to 0',
-           'classes are learned from real images only; as many fakes for G as for D; no noise on the reals; the generator is averaged', network='ResNet', width=128, conditional=True,
-           discriminator=dict(halvings=2, plain=2, norm='layer', labels='classifier'), aux=(1., .1), loss='wasserstein', penalties=(wgan_gp(10.).config,), n_critic=5,
-           schedules=_fall(lr=linear(0.)), steps=100_000, **_both(_adam(2e-4, 0., .9))),
-    Recipe('r1', "Mescheder et al. 2018: slope 0 at the data, gamma 10, RMSprop(1e-4), averaged generator", 'half of gamma is the weight, as in the paper; their code takes it whole; DCGAN networks, with batch norm in the generator, in place of ResNets',
-           latent_dim=256, discriminator=dict(norm=None), penalties=(r1(10.).config,), **_both(dict(name='RMSprop', lr=1e-4, alpha=.99))),
-    Recipe('sngan', 'Miyato et al. 2018: residual networks, 256 and 128 maps, spectral norm in D, hinge loss, 5 critic updates, Adam(2e-4, 0, 0.9) falling to 0',
-           'as many fakes for G as for D; no noise on the reals; the generator is averaged', **_resnets),
-    Recipe('sngan_projection', 'Miyato and Koyama 2018: `sngan` with class-conditional batch norm in G and a projection of the label in D', 'as `sngan`', conditional=True, **_resnets),
-    Recipe('hinge_sa', 'Zhang et al. 2019: spectral norm and self-attention in both networks, hinge loss, D learns four times as fast: Adam(4e-4 and 1e-4, 0, 0.9)',
-           'batch 64 for 256; attention at half the size; networks of `sngan_projection`, with 128 maps in G; the generator is averaged', network='ResNet', width=128, conditional=True, generator=dict(spectral_norm=True, attention=1),
-           discriminator=dict(halvings=2, plain=2, spectral_norm=True, attention=1), loss='hinge', steps=100_000, opt_G=_adam(1e-4, 0., .9), opt_D=_adam(4e-4, 0., .9)),
-    Recipe('r3gan', 'Huang et al. 2024, Table 9, CIFAR-10: residual networks without a norm, relativistic pairing, R1 and R2 with gamma 0.05 falling to 0.005, Adam(2e-4 falling to 5e-5, 0, 0.9 rising to 0.99), batch 512',
-           'labels only if asked for; augmentation of colour, place and holes in place of its larger set; images are not mirrored', network='R3', latent_dim=64, width=768, generator=dict(widen=1),
-           discriminator=dict(widen=1), loss='rpgan', penalties=(r1(.05).config, r2(.05).config), ema=.99993, augment=dict(name='Augment', p=.55), batch_size=512, steps=488_281,
-           schedules=_fall(lr=cosine(.25, **_burn), penalty=cosine(.1, **_burn), beta2=cosine(1.1, **_burn), ema=cosine(1., 0., .08), augment=cosine(1., 0., .08)), **_both(_adam(2e-4, 0., .9))),
-    Recipe('r3gan_tiny', "R3GAN's networks with 8 maps at the full size, doubled on each floor below, and one block on each: for a CPU", 'learning rate 1e-3 falling to 2 % and gamma 1 falling to 0.1, batch 32, no augmentation',
-           network='R3', latent_dim=64, width=8, generator=dict(widen=8, blocks=1), discriminator=dict(widen=8, blocks=1), loss='rpgan', penalties=(r1(1.).config, r2(1.).config), batch_size=32,
-           schedules=_fall(lr=cosine(.02), penalty=cosine(.1)), steps=4500, **_both(_adam(1e-3, 0., .99))),
-    Recipe('rpgan', "R3GAN's game on small DCGANs; the default above 16x16 pixels",
-           'batch norm in the generator; gamma 2; Adam(1e-3, 0, 0.99) falling to 2 %', latent_dim=64, width=32, discriminator=dict(norm=None), batch_size=32, loss='rpgan',
-           penalties=(r1(2.).config, r2(2.).config), schedules=_fall(lr=cosine(.02)), steps=4500, **_both(_adam(1e-3, 0., .99))),
-    Recipe('rpgan_mlp', "R3GAN's game on dense networks; the default up to 16x16 pixels", 'optimizer of `rpgan`, gamma 1',
-           network='MLP', latent_dim=64, width=512, loss='rpgan', penalties=(r1(1.).config, r2(1.).config), schedules=_fall(lr=cosine(.02)),
-           steps=4500, **_both(_adam(1e-3, 0., .99))),
-    Recipe('rpgan_points', "R3GAN's game for points of the plane; the default for them", 'as `rpgan_mlp`, with gamma 0.02 falling to 5 %, and three times the learning rate',
-           network='MLP', latent_dim=8, width=128, batch_size=128, loss='rpgan', penalties=(r1(.02).config, r2(.02).config),
-           schedules=_fall(lr=cosine(.02), penalty=cosine(.05)), steps=7000, **_both(_adam(3e-3, 0., .99))),
-]
+    names = 'loss opt_G opt_D n_critic clip ema augment aux unroll schedules batch_size penalties'
+    settings = {k: getattr(self, k) for k in names.split()}
+    # Points have no colours and no edges.
+    if len(data.shape) == 1:
+        schedules = {k: v for k, v in self.schedules.items() if k != 'augment'}
+        settings |= dict(augment={}, schedules=schedules)
+    networks = dict(generator=_network(self, 'Generator', data), discriminator=_network(self, 'Discriminator', data))
+    return assemble(settings | networks, data, device=device, precision=precision, engine=engine, seed=seed)
 
 # %% ../nbs/10_recipes.ipynb #58cdc3fd
 class _Table(dict):
     "Recipes by name, shown as a table"
-    def _rows(self): return [(r.name, r.about, r.differs) for r in self.values()]
-    def __repr__(self): return '\n'.join(f'{n:16} {a}' for n, a, _ in self._rows())
-    def _repr_markdown_(self): return '\n'.join(['| recipe | paper and settings | differs |', '| --- | --- | --- |'] + [f'| `` {n} `` | {a} | {d} |' for n, a, d in self._rows()])
+    def __repr__(self): return '\n'.join(f'{name:16} {r.about}' for name, r in self.items())
+    def _repr_markdown_(self):
+        rows = [f'| `` {name} `` | {r.about} | {r.differs} |' for name, r in self.items()]
+        return '\n'.join(['| recipe | paper and settings | differs |', '| --- | --- | --- |', *rows])
 
 # %% ../nbs/10_recipes.ipynb #4bbe20e4
 def recipes() -> dict: # name -> `Recipe`; shows itself as a table
     "All recipes"
-    return _Table({r.name: copy.deepcopy(r) for r in _recipes})
+    return _Table({name: replace(r) for name, r in registered('recipe').items()})
 
 # %% ../nbs/10_recipes.ipynb #3367ff62
 def recipe(
-    name: str, # a name from `recipes()`
+    name: str, # a name from `recipes()`, or a file that ends with .json
     **fields # fields of `Recipe` to set otherwise
 ) -> Recipe:
-    "A recipe by name, with changes; ValueError names what does not exist"
-    table = recipes()
-    if name not in table:
-        near = difflib.get_close_matches(name, table, 1)
-        raise ValueError(f'no recipe {name!r}' + (f', did you mean {near[0]!r}?' if near else f'; there are {", ".join(table)}'))
+    "A recipe by name or from a file, with changes; ValueError says what does not exist or what is wrong in the file"
+    found = _from_file(Path(name)) if str(name).endswith('.json') else part('recipe', name)
     _check_fields(fields)
-    return replace(table[name], **fields)
+    return replace(found, **fields)
+
+def _from_file(path):
+    "The recipe that a file of at most 1 MB holds"
+    try:
+        if not path.is_file(): raise ValueError('no such file')
+        with open(path, 'rb') as f: data = f.read(2**20 + 1)
+        if len(data) > 2**20: raise ValueError('larger than 1 MB, so it is no recipe')
+        found = Recipe.from_json(data.decode('utf-8'))
+        # A run folder is called after its recipe.
+        if not re.fullmatch(r'\w[\w.+-]{0,63}', found.name):
+            raise ValueError(f'a name is one word of letters, digits and _ . + -, got {found.name!r}')
+        return found
+    except (OSError, ValueError, RecursionError) as e:
+        raise ValueError(f'{path}: {str(e)[:200]}') from e
+
+# %% ../nbs/10_recipes.ipynb #226c9731
+def _add(name, about, differs, **settings):
+    "Register a recipe"
+    register('recipe', name, Recipe(name, about, differs, **settings))
+
+def _both(opt): return dict(opt_G=opt, opt_D=opt)
+def _fall(**factors): return {k: asdict(s) for k, s in factors.items()}
+
+_slow_adam = _both(_adam(2e-4, .5, .999))
+
+# %% ../nbs/10_recipes.ipynb #226c9732
+_add('gan', 'Goodfellow et al. 2014: dense networks, the non-saturating game',
+     'no maxout, no dropout, normal latents; Adam(2e-4) in place of SGD with momentum',
+     network='MLP', width=256, latent_dim=100, ema=0., **_slow_adam)
+_add('gp_gan', 'a critic whose gradient at the fakes is held to 0; a generator of 4096, 2048 and 1024 units with '
+     'batch norm, Adam(2e-4, 0.5)',
+     'the penalty has the sign with which D pays for it, and weight 10; the image is made by tanh, D has no sigmoid; '
+     'D of 1024, 512 and 256 units; the generator is averaged',
+     network='MLP', latent_dim=100,
+     generator=dict(width=(4096, 2048, 1024), norm='batch'),
+     discriminator=dict(width=(1024, 512, 256)),
+     loss='wasserstein', penalties=(r2(20.).config,), **_slow_adam)
+_add('dcgan', 'Radford et al. 2016: convolutions, batch norm, Adam(2e-4, 0.5), batch 128',
+     'half the width, kernels of 4 pixels for 5, normal latents for uniform ones; the generator is averaged',
+     latent_dim=100, batch_size=128, **_slow_adam)
+_add('dcgan64', 'a DCGAN without a norm in D, with dropout 0.3 there, Adam(1e-4)',
+     'as many doublings as the size needs; noise of 100 numbers; no sigmoid before the logistic loss; '
+     'kernels of 4 pixels for 5; the generator is averaged',
+     latent_dim=100, discriminator=dict(norm=None, dropout=.3), **_both(_adam(1e-4, .9, .999)))
+_add('lsgan_dcgan', 'least squares (Mao et al. 2017) in place of the logistic loss, on a DCGAN that begins at a '
+     'quarter of the size, dropout 0.3 in D, Adam(2e-4, 0.5)',
+     'the settings are not those of the paper, which has Adam(1e-3), 1,024 latents and 112x112 pixels; '
+     '128 first maps, ReLU in G; the generator is averaged',
+     latent_dim=100, generator=dict(halvings=2),
+     discriminator=dict(norm=None, halvings=2, dropout=.3), loss='lsgan', **_slow_adam)
+
+# %% ../nbs/10_recipes.ipynb #226c9735
+_add('wgan', 'Arjovsky et al. 2017, Algorithm 1: clip 0.01, 5 critic updates, RMSprop(5e-5)',
+     'no batch norm in the critic; the generator is averaged',
+     latent_dim=100, discriminator=dict(norm=None), loss='wasserstein', clip=.01, n_critic=5,
+     **_both(dict(name='RMSprop', lr=5e-5)))
+_add('wgan_gp', 'Gulrajani et al. 2017, Algorithm 1: penalty 10, 5 critic updates, Adam(1e-4, 0, 0.9)',
+     'the generator is averaged',
+     discriminator=dict(norm=None), loss='wasserstein', penalties=(wgan_gp(10.).config,), n_critic=5,
+     **_both(_adam(1e-4, 0., .9)))
+_add('dragan', 'Kodali et al. 2017: gradient norm 1 around the data, penalty 10',
+     'no batch norm in the discriminator; uniform noise around the data, as chapter 05 says; optimizer of `dcgan`; '
+     'the generator is averaged',
+     latent_dim=100, discriminator=dict(norm=None), penalties=(dragan(10.).config,), **_slow_adam)
+_add('r1', 'Mescheder et al. 2018: gradient norm 0 at the data, gamma 10, RMSprop(1e-4), averaged generator',
+     'half of gamma is the weight, as in the paper; their code takes it whole; DCGAN networks, with batch norm in the '
+     'generator, in place of ResNets',
+     latent_dim=256, discriminator=dict(norm=None), penalties=(r1(10.).config,),
+     **_both(dict(name='RMSprop', lr=1e-4, alpha=.99)))
+
+# %% ../nbs/10_recipes.ipynb #226c9738
+_resnets = dict(network='ResNet', width=128, generator=dict(width=256),
+                discriminator=dict(halvings=2, plain=2, spectral_norm=True),
+                loss='hinge', n_critic=5, steps=50_000,
+                schedules=_fall(lr=linear(0.)), **_both(_adam(2e-4, 0., .9)))
+_add('acgan', 'Odena et al. 2017 on the residual critic of Gulrajani et al. 2017: D guesses the class, weights 1 and '
+     '0.1; penalty 10, 5 critic updates, Adam(2e-4, 0, 0.9) falling to 0',
+     'classes are learned from real images only; as many fakes for G as for D; no noise on the reals; '
+     'layer norm in the critic; the generator is averaged',
+     network='ResNet', width=128, conditional=True,
+     discriminator=dict(halvings=2, plain=2, norm='layer', labels='classifier'), aux=(1., .1),
+     loss='wasserstein', penalties=(wgan_gp(10.).config,), n_critic=5, steps=100_000,
+     schedules=_fall(lr=linear(0.)), **_both(_adam(2e-4, 0., .9)))
+_add('sngan', 'Miyato et al. 2018: residual networks, 256 and 128 maps, spectral norm in D, hinge loss, '
+     '5 critic updates, Adam(2e-4, 0, 0.9) falling to 0',
+     'as many fakes for G as for D; no noise on the reals; the generator is averaged', **_resnets)
+_add('sngan_projection', 'Miyato and Koyama 2018: `sngan` with class-conditional batch norm in G and a projection of '
+     'the label in D', 'as `sngan`', conditional=True, **_resnets)
+_add('hinge_sa', 'Zhang et al. 2019: spectral norm and self-attention in both networks, hinge loss, D learns four '
+     'times as fast: Adam(4e-4 and 1e-4, 0, 0.9)',
+     'batch 64 for 256; attention at half the size; networks of `sngan_projection`, with 128 maps in G; '
+     'the generator is averaged',
+     network='ResNet', width=128, conditional=True, loss='hinge', steps=100_000,
+     generator=dict(spectral_norm=True, attention=1),
+     discriminator=dict(halvings=2, plain=2, spectral_norm=True, attention=1),
+     opt_G=_adam(1e-4, 0., .9), opt_D=_adam(4e-4, 0., .9))
+
+# %% ../nbs/10_recipes.ipynb #226c973b
+def _r1_r2(gamma): return (r1(gamma).config, r2(gamma).config)
+
+_burn = dict(start=1., until=.08)                                                      # 20 of 250 million images
+
+_add('r3gan', 'Huang et al. 2024, Table 9, CIFAR-10: residual networks without a norm, relativistic pairing, R1 and R2 '
+     'with gamma 0.05 falling to 0.005, Adam(2e-4 falling to 5e-5, 0, 0.9 rising to 0.99), batch 512',
+     'labels only if asked for; augmentation of colour, place and holes in place of its larger set; '
+     'images are not mirrored',
+     network='R3', latent_dim=64, width=768, generator=dict(widen=1), discriminator=dict(widen=1),
+     loss='rpgan', penalties=_r1_r2(.05), ema=.99993, augment=dict(name='Augment', p=.55),
+     batch_size=512, steps=488_281,
+     schedules=_fall(lr=cosine(.25, **_burn), penalty=cosine(.1, **_burn), beta2=cosine(1.1, **_burn),
+                     ema=cosine(1., 0., .08), augment=cosine(1., 0., .08)),
+     **_both(_adam(2e-4, 0., .9)))
+_add('r3gan_tiny', "R3GAN's networks with 8 maps at the full size, doubled on each floor below, and one block on each: "
+     'for a CPU', 'learning rate 1e-3 falling to 2 % and gamma 1 falling to 0.1, batch 32, no augmentation',
+     network='R3', latent_dim=64, width=8,
+     generator=dict(widen=8, blocks=1), discriminator=dict(widen=8, blocks=1),
+     loss='rpgan', penalties=_r1_r2(1.), batch_size=32, steps=4500,
+     schedules=_fall(lr=cosine(.02), penalty=cosine(.1)), **_both(_adam(1e-3, 0., .99)))
+
+# %% ../nbs/10_recipes.ipynb #226c973c
+_add('rpgan', "R3GAN's game on small DCGANs; the default above 16x16 pixels",
+     'batch norm in the generator; gamma 2; Adam(1e-3, 0, 0.99) falling to 2 %',
+     latent_dim=64, width=32, discriminator=dict(norm=None),
+     loss='rpgan', penalties=_r1_r2(2.), batch_size=32, steps=4500,
+     schedules=_fall(lr=cosine(.02)), **_both(_adam(1e-3, 0., .99)))
+_add('rpgan_mlp', "R3GAN's game on dense networks; the default up to 16x16 pixels", 'optimizer of `rpgan`, gamma 1',
+     network='MLP', latent_dim=64, width=512,
+     loss='rpgan', penalties=_r1_r2(1.), steps=4500,
+     schedules=_fall(lr=cosine(.02)), **_both(_adam(1e-3, 0., .99)))
+_add('rpgan_points', "R3GAN's game for points of the plane; the default for them",
+     'as `rpgan_mlp`, with gamma 0.02 falling to 5 %, and three times the learning rate',
+     network='MLP', latent_dim=8, width=128, batch_size=128,
+     loss='rpgan', penalties=_r1_r2(.02), steps=7000,
+     schedules=_fall(lr=cosine(.02), penalty=cosine(.05)), **_both(_adam(3e-3, 0., .99)))
 
 # %% ../nbs/10_recipes.ipynb #fb6f5318
 @patch
@@ -220,22 +317,29 @@ def change(self: Recipe,
     "Change one entry; ValueError names a field or an entry that does not exist"
     name, *way = path.split('.')
     _check_fields([name])
-    return replace(self, **{name: _placed(getattr(self, name), way, value, name)})
+    new = _placed(getattr(self, name), way, value, name)
+    return replace(self, **{name: new})
 
 def _placed(x, way, value, name):
     "`x` with `value` at the end of the way"
     if not way: return value
-    k = int(way[0]) if isinstance(x, tuple) and way[0].isdigit() else way[0]
-    if not (isinstance(x, dict) or (isinstance(x, tuple) and k in range(len(x)))): raise ValueError(f'{name} of a recipe has no entry {way[0]!r}, it is {x!r}')
-    entries = x if isinstance(x, dict) else dict(enumerate(x))
-    new = entries | {k: _placed(entries.get(k, {}), way[1:], value, f'{name}.{k}')}
-    return new if isinstance(x, dict) else tuple(new.values())
+    key, *rest = way
+    if isinstance(x, tuple) and key.isdigit(): key = int(key)
+    entries = dict(enumerate(x)) if isinstance(x, tuple) else x
+    # A dict takes a new entry, a tuple does not.
+    if not isinstance(entries, dict) or (isinstance(x, tuple) and key not in entries):
+        raise ValueError(f'{name} of a recipe has no entry {way[0]!r}, it is {x!r}')
+    new = _placed(entries.get(key, {}), rest, value, f'{name}.{key}')
+    entries = entries | {key: new}
+    return tuple(entries.values()) if isinstance(x, tuple) else entries
 
 # %% ../nbs/10_recipes.ipynb #374d25ce
 def default_recipe(
     shape: tuple # of the data: (C, H, W), or (2,) for points
-) -> Recipe:
-    "The recipe for data of a shape when none is named: dense networks up to 16x16 pixels (256 in all), DCGANs above; for points a small dense pair"
+) -> Recipe: # up to 256 pixels dense networks, above DCGANs; for points a small dense pair
+    "The recipe for data of a shape when none is named; ValueError where none is known to be good"
     if len(shape) == 1: return recipe('rpgan_points')
-    if len(shape) != 3: raise ValueError(f'no default recipe for samples of shape {tuple(shape)}: there are some for images (C, H, W) and for points (n,)')
+    if len(shape) != 3:
+        raise ValueError(f'no default recipe for samples of shape {tuple(shape)}: there are some for images (C, H, W) '
+                         "and for points (n,). Name one of dense networks, such as recipe('rpgan_mlp')")
     return recipe('rpgan' if shape[1]*shape[2] > 256 else 'rpgan_mlp')

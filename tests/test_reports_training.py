@@ -18,7 +18,9 @@ from gan_nb.generator import DCGANGenerator, MLPGenerator
 from gan_nb.losses import hinge, nonsaturating, wasserstein
 from gan_nb.penalties import GradientPenalty, r1
 from gan_nb.recipes import recipe
-from gan_nb.training import Callback, Schedule, Trainer, TrainingError, cosine
+from gan_nb.callbacks import Callback, TrainingError
+from gan_nb.players import Schedule, cosine
+from gan_nb.training import Trainer
 
 SHAPE = (1, 8, 8)
 Adam = torch.optim.Adam
