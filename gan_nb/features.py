@@ -141,7 +141,7 @@ def __call__(self: Features,
     xs, ps = [], []
     with _in_evaluation(self.f), torch.no_grad():
         for batch, _ in _bytes(images, n, self.batch_size):
-            x, _ = to_floats(batch, None, device)                                          # (B, C, H, W), in [-1, 1]
+            x = to_floats(batch, device)                                          # (B, C, H, W), in [-1, 1]
             h = self.f(x)                                                              # (B, d)
             if h.ndim != 2 or len(h) != len(x):
                 raise ValueError(f'{self.name}: {len(x)} images need features ({len(x)}, d), '
