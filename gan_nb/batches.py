@@ -9,7 +9,7 @@ Docs: https://gan-nb.github.io/gan_nb/batches.html.md"""
 
 # %% auto #0
 __all__ = ['check_seed', 'generator_for', 'shuffled_rows', 'Batches', 'shuffled_batches', 'drawn_batches', 'to_floats', 'mirror',
-           'pick_rows', 'check_bytes', 'check_labels', 'ImageSet']
+           'pick_rows', 'check_bytes', 'check_image_labels', 'ImageSet']
 
 # %% ../nbs/43_batches.ipynb #a990a593
 import hashlib, itertools, os
@@ -163,7 +163,7 @@ def check_bytes(
     raise ValueError(f'images must be uint8 (N, C, H, W) with C from 1 to 4, got {got}{help}')
 
 # %% ../nbs/43_batches.ipynb #497ddabd
-def check_labels(
+def check_image_labels(
     labels, # (n,) integers: a tensor, an array, a list; or None
     classes: list|None, # the name of each label; default: '0', '1', ...
     n: int # how many images there are

@@ -22,11 +22,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from .archives import ImageFiles, folder_labels, read_files
-from .batches import (Batches, ImageSet, check_bytes, check_labels, drawn_batches, mirror, pick_rows,
+from .batches import (Batches, ImageSet, check_bytes, check_image_labels, drawn_batches, mirror, pick_rows,
                             shuffled_batches, to_floats)
 from .core import check_device, draw_images, draw_points, free_memory
 from .files import DataError, readable_size
-from .images import check_channels, check_range, check_size, fit_images
+from .images import check_image_channels, check_range, check_size, fit_images
 from .parts import check_float, check_int, part, plain, register, registered
 from .stream import ImageStream
 
@@ -188,7 +188,7 @@ class ImageData(ImageSet):
     ):
         self.images = check_bytes(images)
         self.shape, self.flip = tuple(self.images.shape[1:]), bool(flip)
-        self.labels, self.classes = check_labels(labels, classes, len(self.images))
+        self.labels, self.classes = check_image_labels(labels, classes, len(self.images))
         self.config, self._copies = config or dict(source='tensor'), {}
     def __len__(self): return len(self.images)*(1 + self.flip)
     @property
@@ -245,7 +245,7 @@ def images_from_array(
     config: dict # where the images come from, to which size, channels and flip are added
 ) -> ImageData: # ValueError if the images do not fit in memory
     "Resize images that are in memory, and make a data set of them"
-    (height, width), channels = check_size(size), check_channels(channels) or images.shape[1]
+    (height, width), channels = check_size(size), check_image_channels(channels) or images.shape[1]
     config = config | dict(size=[height, width], channels=channels)
     if flip: config['flip'] = True
     need, free = len(images)*channels*height*width, free_memory()
@@ -327,7 +327,7 @@ def load_data(
     **kw # for registered names: their own arguments
 ) -> DataSet: # its `config` holds the arguments that make it again
     "Load data by name, or images from a folder or from a zip"
-    pair, channels = check_size(32 if size is None else size), check_channels(channels)
+    pair, channels = check_size(32 if size is None else size), check_image_channels(channels)
     if on_error not in ('raise', 'skip'): raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
     if order not in ('natural', 'text'): raise ValueError(f"order must be 'natural' or 'text', got {order!r}")
     value_range, budget = check_range(value_range), None if budget is None else check_int(budget, 'budget')

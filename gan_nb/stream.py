@@ -20,10 +20,10 @@ from fastcore.basics import patch
 from torch.utils.data import DataLoader
 
 from .archives import ImageFiles, folder_labels
-from .batches import Batches, ImageSet, check_labels, check_seed, mirror, shuffled_rows, to_floats
+from .batches import Batches, ImageSet, check_image_labels, check_seed, mirror, shuffled_rows, to_floats
 from .core import check_device, to_device
 from .files import DataError, reason
-from .images import ImageHeader, check_channels, check_range, check_size, common_range
+from .images import ImageHeader, check_image_channels, check_range, check_size, common_range
 from .parts import check_int
 
 # %% ../nbs/46_stream.ipynb #c6e8b1b9
@@ -43,9 +43,9 @@ class ImageStream(ImageSet):
     ):
         self.files = files if isinstance(files, ImageFiles) else ImageFiles(files)
         self.names = list(self.files.names if names is None else names)
-        self.size, channels = check_size(size), check_channels(3 if channels is None else channels)
+        self.size, channels = check_size(size), check_image_channels(3 if channels is None else channels)
         self.shape, self.flip = (channels, *self.size), bool(flip)
-        self.labels, self.classes = check_labels(labels, classes, len(self.names))
+        self.labels, self.classes = check_image_labels(labels, classes, len(self.names))
         self.left_out, self.origin = self.files.left_out, self.files.root.name
         self.value_range = check_range(value_range)
         if value_range is None and config is None: self.value_range = _range_of_tiffs(self.files, self.names, self.size)
