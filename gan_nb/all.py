@@ -5,7 +5,12 @@ from gan_nb.charts import *
 from gan_nb.page import *
 from gan_nb.clicks import *
 from gan_nb.core import *
+from gan_nb.batches import *
+from gan_nb.images import *
+from gan_nb.archives import *
+from gan_nb.stream import *
 from gan_nb.data import *
+from gan_nb.published import *
 from gan_nb.generator import *
 from gan_nb.discriminator import *
 from gan_nb.losses import *

@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save
 
 import gan_nb
 from .files import temporary
-from .data import DataError, _free_memory, picture_for
+from .core import free_memory
+from .data import DataError, picture_for
 from .generator import DCGANGenerator, MLPGenerator, R3Generator, ResNetGenerator
 from .discriminator import DCGANDiscriminator, MLPDiscriminator, R3Discriminator, ResNetDiscriminator
 from .losses import losses
@@ -350,7 +351,7 @@ def _check_sizes(folder, config, own):
     for kind, file in dict(generator='G.safetensors', discriminator='D.safetensors').items():
         if kind in own or config.get(kind) is None: continue
         with torch.device('meta'): need = sum(t.nbytes for t in _made(kind, config[kind]).state_dict().values())
-        have, free = size_of(folder/file), _free_memory()
+        have, free = size_of(folder/file), free_memory()
         if have < need: raise CheckpointError(f'{folder/file}: damaged, its {have:,} bytes cannot hold the {kind} of config.json, which has {need:,}')
         if 4*need > free: raise CheckpointError(f'{folder}: its {kind} takes some {4*need/1e9:.1f} GB of memory to train, {free/1e9:.1f} are free')
 

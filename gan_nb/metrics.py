@@ -23,9 +23,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from .core import _check_images, default_device, random_apart, to_image
-from .files import write_atomic
-from .data import DataError, ImageData, Mixture, _free_memory, _ready, _why
+from .batches import to_floats
+from .core import check_images as _check_images, default_device, free_memory as _free_memory, random_apart, to_image
+from .files import reason as _why, write_atomic
+from .data import DataError, ImageData, Mixture
 from .parts import check_int
 from .training import Callback
 
@@ -154,7 +155,7 @@ def __call__(self:Features,
     try:
         with torch.no_grad():
             for x, _ in _bytes(images, n, self.batch_size):
-                h = self.f(_ready(x, None, at)[0])
+                h = self.f(to_floats(x, at))
                 if h.ndim != 2 or len(h) != len(x): raise ValueError(f'{self.name}: {len(x)} images need features ({len(x)}, d), got {tuple(h.shape)}')
                 if self.head: ps.append(self.head(h).float().cpu().double().softmax(1))
                 xs.append(h.float().cpu().double())

@@ -28,8 +28,8 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 from tqdm.auto import tqdm
 
-from .core import call_net, evaluating, latents, random_apart, show_curves
-from .data import _device, check_data
+from .core import call_net, check_device as _device, evaluating, latents, random_apart, show_curves
+from .data import check_data
 from .files import OneLineError
 from .losses import AdversarialLoss, losses
 from .parts import check_float, check_int, plain
