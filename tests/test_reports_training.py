@@ -26,7 +26,8 @@ Adam = torch.optim.Adam
 def make(G=None, D=None, data=None, **kw):
     seed_everything(0)
     G, D = G or MLPGenerator(4, SHAPE, width=8), D or MLPDiscriminator(SHAPE, width=8)
-    return Trainer(G, D, data or digits(8), **dict(loss=nonsaturating, batch_size=8, device='cpu', precision='fp32') | kw)
+    return Trainer(G, D, data or digits(8), **dict(loss=nonsaturating, batch_size=8, device='cpu', precision='fp32') |
+                   kw)
 
 def refused(text, f):
     "One line that holds `text`"
@@ -63,7 +64,8 @@ def test_numbers_of_numpy_and_torch_become_numbers():
     "np.int64 for a batch size and np.float32 for a decay ended in a raw TypeError at the first save"
     gan = make(batch_size=np.int64(8), ema=np.float32(.5), n_critic=torch.tensor(2), penalties=[r1(np.float32(2.))])
     gan.fit(np.int64(2), log_every=torch.tensor(1))
-    assert [type(v) for v in (gan.batch_size, gan.ema, gan.n_critic, gan.penalties[0].config['weight'])] == [int, float, int, float]
+    assert [type(v) for v in (gan.batch_size, gan.ema, gan.n_critic,
+                              gan.penalties[0].config['weight'])] == [int, float, int, float]
 
 def test_large_numbers_that_make_sense_are_valid():
     "One bound for all numbers of all parts refused 500,000 images, its own default, and batches of 100,000 points"
@@ -74,11 +76,14 @@ def test_large_numbers_that_make_sense_are_valid():
 def test_a_network_larger_than_any_machine_is_refused_at_once():
     "depth=65536 took 457 MiB and half a minute before it was refused"
     refused('the largest that works', lambda: MLPGenerator(2, SHAPE, depth=65536))
-    refused('plain must lie in', lambda: recipe('sngan', discriminator=dict(plain=1000)).trainer(digits(8), device='cpu'))
+    refused(
+        'plain must lie in', lambda: recipe('sngan', discriminator=dict(plain=1000)).trainer(digits(8), device='cpu')
+    )
 
 def test_optimizers_that_cannot_descend():
     "Rates of -1 and 1e300, maximize=True: refused by the part that makes them"
-    for kw, text in ((dict(lr=-1.), 'learning rate'), (dict(lr=1e300), 'lr must'), (dict(lr=1e-3, maximize=True), 'maximize'), (dict(lr=1e-3, eps=float('inf')), 'eps')):
+    for kw, text in ((dict(lr=-1.), 'learning rate'), (dict(lr=1e300), 'lr must'),
+                     (dict(lr=1e-3, maximize=True), 'maximize'), (dict(lr=1e-3, eps=float('inf')), 'eps')):
         refused(text, lambda: make(opt_G=partial(Adam, **kw)))
 
 def test_a_penalty_whose_target_is_true(): refused('target must be a number', lambda: GradientPenalty('real', True, 1.))
@@ -208,7 +213,8 @@ class Tied(nn.Module):
         self.b.weight, self.scale = self.a.weight, nn.Parameter(torch.ones(()))
     def forward(self, z): return self.scale*self.out(self.b(self.a(z).relu()))
 
-@pytest.mark.parametrize('layer', [Complex, Volume, Tied, lambda: spectral_norm(nn.Linear(4, 64)), lambda: weight_norm(nn.Linear(4, 64))],
+@pytest.mark.parametrize('layer', [Complex, Volume, Tied, lambda: spectral_norm(nn.Linear(4, 64)),
+                                   lambda: weight_norm(nn.Linear(4, 64))],
                          ids=['complex', '5d', 'tied and 0d', 'old spectral norm', 'old weight norm'])
 def test_weights_of_every_kind_are_trained_and_averaged(layer):
     gan = make(FlatG(layer()))
@@ -236,7 +242,8 @@ def test_a_discriminator_of_patches_is_welcome():
     gan = make(D=nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 1, 3)), penalties=[r1(1.)])
     gan.step()
 
-def test_a_generator_of_another_size(): refused('G draws (1, 16, 16), the data has (1, 8, 8)', lambda: make(nn_G16(), D=nn.Conv2d(1, 1, 3)))
+def test_a_generator_of_another_size():
+    refused('G draws (1, 16, 16), the data has (1, 8, 8)', lambda: make(nn_G16(), D=nn.Conv2d(1, 1, 3)))
 
 def nn_G16():
     G = nn.Sequential(nn.Linear(4, 256), nn.Unflatten(1, (1, 16, 16)))
@@ -244,7 +251,8 @@ def nn_G16():
     return G
 
 def test_parts_of_the_wrong_kind_are_told_in_a_line():
-    "DataParallel, a DataLoader, an optimizer in place of what makes one, no latent_dim, a loss and a schedule that are none"
+    """DataParallel, a DataLoader, an optimizer in place of what makes one, no latent_dim, a loss and a schedule that
+    are none"""
     refused('wrapped in DataParallel', lambda: make(nn.DataParallel(MLPGenerator(4, SHAPE, width=8))))
     refused('a DataLoader has no `shape`', lambda: make(data=DataLoader(torch.zeros(4, *SHAPE))))
     G = MLPGenerator(4, SHAPE, width=8)
@@ -257,7 +265,12 @@ def test_parts_of_the_wrong_kind_are_told_in_a_line():
 
 def test_batch_norm_and_a_single_image():
     "gp_gan --batch-size 1 ended in a page of traceback"
-    refused('batch norm needs a batch_size of at least 2', lambda: recipe('gp_gan', batch_size=1, generator=dict(width=(8, 8), norm='batch')).trainer(digits(8), device='cpu'))
+    refused(
+        'batch norm needs a batch_size of at least 2',
+        lambda: recipe('gp_gan', batch_size=1, generator=dict(width=(8, 8), norm='batch')).trainer(
+            digits(8), device='cpu'
+        ),
+    )
 
 def test_making_a_trainer_leaves_no_trace_in_the_networks():
     "The trial of the shapes moves neither statistics nor random numbers"

@@ -1,7 +1,9 @@
-"""Turn around what gan_nb hears of this processor: that it multiplies bfloat16, or that it does not. PyTorch itself is left alone.
+"""Turn around what gan_nb hears of this processor: that it multiplies bfloat16, or that it does not. PyTorch itself is
+left alone.
 
-Python reads this file at its start where the folder is on PYTHONPATH; `.ci/run` does that for one phase. So precision='auto' is bfloat16 there
-if it is float32 in all other phases, and the other way round: a test that compares numbers and leaves the precision open fails on any machine.
+Python reads this file at its start where the folder is on PYTHONPATH; `.ci/run` does that for one phase. So
+precision='auto' is bfloat16 there if it is float32 in all other phases, and the other way round: a test that compares
+numbers and leaves the precision open fails on any machine.
 """
 import sys
 
