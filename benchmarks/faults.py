@@ -18,26 +18,20 @@ import torch
 from fastcore.script import _run_cli, call_parse
 from PIL import Image
 
-from gan_nb.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    _checksum,
-    _digest,
-    _step,
-    _tensors,
-    _whole,
-    checkpoints,
-    load_run,
-)
+from gan_nb.checkpoint import Checkpoint, _tensors, load_run
+from gan_nb.runs import CheckpointError, checkpoints
 from gan_nb.cli import gan_eval, gan_sample, gan_train
 from gan_nb.core import seed_everything
-from gan_nb.data import DataError, digits, load_data
+from gan_nb.files import DataError
+from gan_nb.data import digits, load_data
 from gan_nb.discriminator import MLPDiscriminator
 from gan_nb.generator import MLPGenerator
 from gan_nb.losses import rpgan
 from gan_nb.penalties import r1, r2
 from gan_nb.recipes import Recipe, recipe, recipes
-from gan_nb.training import Trainer, TrainingError
+from gan_nb.runs import is_whole, seal, sha256_of, step_of
+from gan_nb.training import Trainer
+from gan_nb.callbacks import TrainingError
 
 def small(seed=0, width=16):
     "A trainer whose steps take a few milliseconds"
@@ -89,10 +83,10 @@ def kills(n, rng, where, every=4, first=40):
         half = list((folder/'checkpoints').glob('.*'))
         found['during_a_save'] += bool(half)
         kept = checkpoints(folder)
-        found['damaged'] += sum(not _whole(c) for c in kept)
+        found['damaged'] += sum(not is_whole(c) for c in kept)
         try: reached = max(logged(folder), default=0)
         except ValueError: found['half_lines'] += 1; reached = 0
-        kept_at = _step(kept[-1]) if kept else 0
+        kept_at = step_of(kept[-1]) if kept else 0
         found['most_steps_lost'] = max(found['most_steps_lost'], reached - kept_at)
     assert p.returncode == 0, err
     whole = where/'whole'
@@ -277,7 +271,7 @@ def bad_run(rng, d, base):
         x = json.loads(file.read_text())
         x.pop('checksum')
         for _ in range(rng.randint(1, 2)): x = mutate(x, rng)
-        if isinstance(x, dict) and rng.random() < .9: x['checksum'] = _checksum(x)
+        if isinstance(x, dict) and rng.random() < .9: x = json.loads(seal(x))
         file.write_text(json.dumps(x))
     if how == 'text': file.write_bytes(spoil(file.read_bytes(), rng))
     if how == 'deep': file.write_text('['*100_000)
@@ -289,9 +283,7 @@ def bad_run(rng, d, base):
         at = rng.choice([newest/'G.safetensors', newest/'random.safetensors', run/'config.json'])
         torch.save(Canary(d/'canary'), at)
         x = json.loads((newest/'state.json').read_text()); x.pop('checksum')
-        if at.name in x['sha256']:
-            x['sha256'][at.name] = _digest(at)
-            (newest/'state.json').write_text(json.dumps(x | dict(checksum=_checksum(x))))
+        if at.name in x['sha256']: x['sha256'][at.name] = sha256_of(at); (newest/'state.json').write_bytes(seal(x))
     return run
 
 def bad_arguments(rng, d, base):

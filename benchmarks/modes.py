@@ -8,7 +8,7 @@ Each run has its own folder below --out, with checkpoints; each finished run is 
 with a picture, and modes.md beside it is the table of all of them. A command that was killed goes on where its last
 checkpoint stands; what is finished is not run again.
 """
-import itertools, json, math, platform, statistics, time
+import json, math, platform, statistics, time
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -20,22 +20,20 @@ from torchvision import datasets
 
 from gan_nb.all import *
 from gan_nb.files import write_atomic
-from gan_nb.data import Batches, _generator, _ready
 
 # ---- data
 
-class StackedDigits:
+class StackedDigits(DataSet):
     "Three digits, drawn afresh each time, as the colours of one image: 1,000 modes"
-    n_classes, classes, shape = 0, [], (3, 28, 28)
+    shape = (3, 28, 28)
     def __init__(self, digits): self.digits, self.config = digits, dict(source='stacked digits', of=digits.config)
     def __len__(self): return len(self.digits)
     def batches(self, batch_size, seed=0, device=None):
-        def start(position):
-            for p in itertools.count(position, batch_size):
-                rows = torch.randint(len(self.digits), (batch_size, 3), generator=_generator(seed, p))
-                # (B, 3, 28, 28)
-                yield _ready(self.digits.images[rows, 0], None, torch.device(device or default_device()))
-        return Batches(start, batch_size)
+        device = check_device(device)
+        def draw(n, generator):
+            rows = torch.randint(len(self.digits), (n, 3), generator=generator)
+            return to_floats(self.digits.images[rows, 0], device)                         # (B, 3, 28, 28)
+        return drawn_batches(draw, batch_size, seed, device)
 
 def spread(mixture):
     "Root of the mean square of a mixture's coordinates"
@@ -196,7 +194,7 @@ def trainer(s, data, seed):
     penalties = {'': [], 'r1': [r1(s['gamma'])], 'r1_r2': [r1(s['gamma']), r2(s['gamma'])],
                  'gp': [wgan_gp(s['gp'])]}[s['penalties']]
     fall = dict(lr=s['lr_to'], penalty=s['gamma_to'])
-    return Trainer(G, D, data, loss=losses[s['loss']], penalties=penalties, batch_size=s['batch_size']*s['pack'],
+    return Trainer(G, D, data, loss=s['loss'], penalties=penalties, batch_size=s['batch_size']*s['pack'],
                    n_critic=s['n_critic'], seed=seed, precision='fp32',
                    opt_G=partial(torch.optim.Adam, lr=s['lr_G'], betas=s['betas']),
                    opt_D=partial(torch.optim.Adam, lr=s['lr_D'], betas=s['betas']),

@@ -2,24 +2,45 @@
 
 Modules:
 
+- `gan_nb.alarms`: Three numbers that tell how a run is doing, and a voice that speaks when they go wrong
+- `gan_nb.archives`: Which files of a folder or a zip are the data, and what their folders say of them
 - `gan_nb.augment`: What to do when there are few images: show D each of them in many ways, and the fakes likewise
+- `gan_nb.batches`: Endless batches that a seed and a position decide, and what all sets of images share
+- `gan_nb.callbacks`: Who watches a run, and when its numbers are read
+- `gan_nb.charts`: Curves as SVG, drawn in a millisecond and without a library
 - `gan_nb.checkpoint`: A run as a folder: whole at every moment, readable without us, unable to execute anything
 - `gan_nb.cli`: `gan_train`, `gan_sample`, `gan_eval`: the whole book from a shell
+- `gan_nb.clicks`: Buttons that answer while a notebook cell is running
 - `gan_nb.core`: Devices, seeds, latents, and the three pictures that the whole book is told in
 - `gan_nb.data`: Real images and toy points, as endless batches that a seed and a position decide
+- `gan_nb.descriptions`: What a run was made of, as data from which it can be made again
 - `gan_nb.discriminator`: From a point or a picture to one number, and the gradient of that number
+- `gan_nb.engines`: How a cost becomes gradients: one operation after the other, as one compiled program, or as one recording of a GPU
+- `gan_nb.explore`: Walks through the latent space, the directions that matter, and a panel to find one's way
 - `gan_nb.features`: What two sets of images are compared by, with a name and a hash
 - `gan_nb.files`: Whole or not there, and nothing left lying about
+- `gan_nb.game`: Who plays, and what each player pays
+- `gan_nb.games`: A discriminator that also names classes, a generator that looks ahead
 - `gan_nb.generator`: From a draw of the bell curve to a point or a picture
+- `gan_nb.images`: One picture, however it was stored, as the bytes that a network is trained on
+- `gan_nb.kernels`: Convolutions that are differentiated twice, and penalties that need no second derivative
 - `gan_nb.layers`: What generators and discriminators are both built of
+- `gan_nb.live`: See it train: curves, samples and numbers while a run goes on, with a handle to stop it
 - `gan_nb.losses`: What the two players want, as pure functions of logits
 - `gan_nb.metrics`: What a generator is worth, in numbers that say how they were made
-- `gan_nb.monitor`: See it train, walk through its space, take the run home as one page
+- `gan_nb.page`: One HTML file that opens from the disk, without a network, and in which every text is text
 - `gan_nb.parts`: What a run is made of, by name, and what makes a setting valid
-- `gan_nb.penalties`: How steep a critic may be, and where
+- `gan_nb.penalties`: How large the gradient of D may be, and where
+- `gan_nb.players`: A network, the optimizer that moves it, and how often it moves
+- `gan_nb.published`: MNIST, Fashion-MNIST and CIFAR-10, by name
 - `gan_nb.r3`: Networks without a norm, and a start that makes them trainable
 - `gan_nb.recipes`: Ten years of settings as data: a name, the paper's numbers, and a trainer on any images
+- `gan_nb.report`: Take a run home as one page, and put runs side by side
 - `gan_nb.resnet`: Deep networks that learn, with classes and attention
-- `gan_nb.training`: Two players, one loop: first the naive one, then `Trainer`, in which neither touches what belongs to the other"""
+- `gan_nb.runs`: What a run leaves on the disk, and how to read it without a trainer
+- `gan_nb.store`: A run folder that is whole at every moment, and that one process at a time writes to
+- `gan_nb.stream`: Images that are decoded when their turn comes, by worker processes
+- `gan_nb.training`: Two players, one loop: first the naive one, then `Trainer`, in which neither touches what belongs to the other
+- `gan_nb.video`: A walk, or a training run, as a GIF or an MP4"""
 
 __version__ = "0.1.0"

@@ -1,6 +1,7 @@
 """What to do when there are few images: show D each of them in many ways, and the fakes likewise
 
-Random changes of what the discriminator sees: colour, translation and cutout, on the device and differentiable twice, always or with a probability that adapts to how much D has learned by heart.
+Random changes of what the discriminator sees: colour, translation and cutout, on the device and differentiable twice,
+always or with a probability that adapts to how much D has learned by heart.
 
 Docs: https://gan-nb.github.io/gan_nb/augment.html.md"""
 
@@ -14,7 +15,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from .parts import check_float, check_int
+from .parts import check_float, check_int, register
 
 # %% ../nbs/12_augment.ipynb #204f7c5e
 def _uniform(x, lo, hi, on, off, generator):
@@ -24,7 +25,8 @@ def _uniform(x, lo, hi, on, off, generator):
 
 def _color(x, on, generator):
     "Another brightness, saturation and contrast; an alpha channel stays as it is"
-    c, alpha = x.split([n := 3 if x.shape[1] > 2 else 1, x.shape[1] - n], 1)
+    n = 3 if x.shape[1] > 2 else 1
+    c, alpha = x.split([n, x.shape[1] - n], 1)
     c = c + _uniform(x, -.5, .5, on, 0., generator)
     grey, image = c.mean(1, keepdim=True), c.mean((1, 2, 3), keepdim=True)
     c = grey + (c - grey)*_uniform(x, 0., 2., on, 1., generator)
@@ -39,7 +41,11 @@ def _shift(n, t):
 
 def _translation(x, on, generator):
     "Move each image by up to an eighth of its side in both directions"
-    down, right = (_shift(n, _uniform(x, -.5 - (m := round(n/8)), .5 + m, on, 0., generator).round().flatten()) for n in x.shape[2:])
+    def move(n):
+        far = round(n/8)
+        t = _uniform(x, -.5 - far, .5 + far, on, 0., generator).round().flatten()
+        return _shift(n, t)
+    down, right = map(move, x.shape[2:])
     return down @ x @ right.mT
 
 # %% ../nbs/12_augment.ipynb #965d9c54
@@ -54,6 +60,7 @@ def _cutout(x, on, generator):
 _kinds = dict(color=_color, translation=_translation, cutout=_cutout)
 
 # %% ../nbs/12_augment.ipynb #76bdbaa1
+@register('augment')
 class Augment(nn.Module):
     "Change each image at random before D sees it"
     def __init__(self,
@@ -63,9 +70,9 @@ class Augment(nn.Module):
         super().__init__()
         unknown = set(kinds) - set(_kinds)
         if unknown: raise ValueError(f'kinds {sorted(unknown)}: there are {", ".join(_kinds)}')
-        p = check_float(p, 'p, a probability,', least=0., most=1.)
-        self.kinds, self.config = tuple(kinds), dict(name=type(self).__name__, kinds=list(kinds), p=p)
-        self.register_buffer('p', torch.tensor(float(p)))
+        self.kinds = tuple(kinds)
+        self.initial = float(check_float(p, 'p, a probability,', least=0., most=1.))
+        self.register_buffer('p', torch.tensor(self.initial))
 
     def forward(self,
         x: torch.Tensor, # (B, C, H, W) in [-1, 1]
@@ -73,10 +80,13 @@ class Augment(nn.Module):
     ) -> torch.Tensor: # (B, C, H, W); may leave [-1, 1]
         "Change each image of `x` in its own way"
         if x.ndim != 4: raise ValueError(f'augmentation is for images (B, C, H, W), got shape {tuple(x.shape)}')
-        for kind in self.kinds: x = _kinds[kind](x, torch.rand(len(x), generator=generator, device=x.device) < self.p, generator)
+        for kind in self.kinds:
+            on = torch.rand(len(x), generator=generator, device=x.device) < self.p
+            x = _kinds[kind](x, on, generator)
         return x
 
 # %% ../nbs/12_augment.ipynb #59157ecf
+@register('augment')
 class AdaptiveAugment(Augment):
     "Augment with a probability that rises while D is too sure of the training images, and falls while it is not"
     def __init__(self,
@@ -86,13 +96,13 @@ class AdaptiveAugment(Augment):
         p: float = 0. # the probability to begin with
     ):
         super().__init__(kinds, p)
-        target, images = check_float(target, 'target, a mean of signs,', least=-1., most=1.), check_int(images, 'images', least=1)
-        self.target, self.images, self.config = target, images, self.config | dict(target=target, images=images)
+        self.target = check_float(target, 'target, a mean of signs,', least=-1., most=1.)
+        self.images = check_int(images, 'images', least=1)
         self.register_buffer('sign', torch.tensor(0.))
 
     @torch.no_grad()
     def update(self,
-        logits: torch.Tensor # (B,) of the real images, as D saw them augmented; for a relativistic loss minus those of the fakes
+        logits: torch.Tensor # (B,) of the real images, as D saw them; for a relativistic loss minus those of the fakes
     ) -> None:
         "Move the probability by one batch"
         self.sign.lerp_(logits.sign().float().mean(), .25)
@@ -105,4 +115,4 @@ def scale(self:Augment,
 ) -> None:
     "Set the probability to `factor` times the one it was made with"
     if not 0 <= factor <= 1: raise ValueError(f'factor must lie in [0, 1], got {factor}')
-    self.p.fill_(factor*self.config['p'])
+    self.p.fill_(factor*self.initial)

@@ -33,14 +33,20 @@ import torch
 from fastcore.script import call_parse, is_cli
 from matplotlib.figure import Figure
 
-from .checkpoint import Checkpoint, CheckpointError, checkpoints, load_run, read_config
+from .checkpoint import Checkpoint, load_run
+from .runs import CheckpointError, checkpoints, read_config
 from .core import save_images, show_points
 from .files import OneLineError, printable, sweep, write_atomic
-from .data import DataError, load_again, load_data
-from .metrics import Evaluate, Features, all_scores, compare_with, mode_coverage
-from .monitor import Report, TensorBoard, latent_walk, run_report, save_video
+from .files import DataError
+from .data import load_again, load_data
+from .metrics import Evaluate, all_scores, compare_with, mode_coverage
+from .features import Features
+from .explore import latent_walk
+from .live import SampleGrid, TensorBoard
 from .recipes import default_recipe, recipe as get_recipe
-from .training import Progress, SampleGrid, TrainingError
+from .report import Report, run_report
+from .callbacks import Progress, TrainingError
+from .video import save_video
 
 # %% ../nbs/11_cli.ipynb #5b0c19c8
 class _BadArgument(OneLineError): "An argument that no run can be made of"

@@ -25,8 +25,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from .core import _check_images as check_images, default_device, random_apart, to_image
-from .data import DataError, ImageData, _free_memory as free_memory, _ready as ready, _why as why
+from .batches import to_floats
+from .core import check_images, default_device, free_memory, random_apart, to_image
+from .files import DataError
+from .data import ImageData
+from .files import reason
 from .files import write_atomic
 from .parts import register
 
@@ -138,7 +141,7 @@ def __call__(self: Features,
     xs, ps = [], []
     with _in_evaluation(self.f), torch.no_grad():
         for batch, _ in _bytes(images, n, self.batch_size):
-            x, _ = ready(batch, None, device)                                          # (B, C, H, W), in [-1, 1]
+            x, _ = to_floats(batch, None, device)                                          # (B, C, H, W), in [-1, 1]
             h = self.f(x)                                                              # (B, d)
             if h.ndim != 2 or len(h) != len(x):
                 raise ValueError(f'{self.name}: {len(x)} images need features ({len(x)}, d), '
@@ -268,7 +271,7 @@ def load(cls: Features,
         features = _of_classifier(cls, net, about['notes'])
         same = features.provenance['hash'] == about['hash']
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
-        raise DataError(f'{path}: holds no features that can be read ({why(e)}); {again}') from e
+        raise DataError(f'{path}: holds no features that can be read ({reason(e)}); {again}') from e
     if not same:
         raise DataError(f'{path}: features.safetensors and features.json do not belong together; {again}')
     net.to(torch.device(device or default_device()), memory_format=torch.channels_last)

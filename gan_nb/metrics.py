@@ -22,7 +22,7 @@ from .core import random_apart
 from .data import Mixture
 from .features import Features, FeatureSet
 from .parts import check_int
-from .training import Callback
+from .callbacks import Callback
 
 # %% ../nbs/07_metrics.ipynb #84f57808
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ __all__ = ['check_int', 'check_float', 'plain', 'register', 'part', 'registered'
 
 # %% ../nbs/40_parts.ipynb #4e686e77
 import difflib, functools, importlib, inspect, math, operator, sys, warnings
+from dataclasses import asdict, is_dataclass
 from importlib.metadata import entry_points
 from numbers import Real
 
@@ -126,7 +127,7 @@ def _recorded(maker, name):
         @functools.wraps(maker)
         def make(*args, **kw):
             made = maker(*args, **kw)
-            made.config = _config(name, maker, args, kw)
+            made.config = _call_as_data(name, maker, args, kw)
             return made
         return make
     init = maker.__init__
@@ -135,42 +136,67 @@ def _recorded(maker, name):
     def __init__(self, *args, **kw):
         init(self, *args, **kw)
         # A subclass calls the constructor of its parent, and describes itself afterwards.
-        self.config = _config(name, signature, args, kw)
+        self.config = _call_as_data(name, signature, args, kw)
     maker.__init__ = __init__
     return maker
 
-def _config(name, f, args, kw):
-    "A call as JSON data; None if an argument is something else"
+def _call_as_data(name, f, args, kw):
+    "A call as JSON data: the registered name, and all arguments with their defaults"
     arguments = inspect.signature(f).bind(*args, **kw)
     arguments.apply_defaults()
     given, rest = dict(arguments.arguments), {}
     for p in inspect.signature(f).parameters.values():
         if p.kind is p.VAR_KEYWORD: rest = given.pop(p.name)
-    try: return dict(name=name) | plain(given | rest)
-    except ValueError: return None
+    return dict(name=name) | _data(given | rest)
+
+def _data(x):
+    "An argument as JSON data; parts within it are described, and what is no part and no data is named by its type"
+    if isinstance(x, dict): return {str(k): _data(v) for k, v in x.items()}
+    if isinstance(x, (list, tuple)): return [_data(v) for v in x]
+    for kind in _parts:
+        if (description := describe_part(kind, x)) is not None: return dict(part=kind) | description
+    try: return plain(x)
+    except ValueError: return dict(part=None, type=type(x).__name__)
 
 # %% ../nbs/40_parts.ipynb #aa544f06
 def describe_part(
     kind: str, # as in `register`
-    made # a network, an augmentation, a game
-) -> dict|None: # its name and arguments, as JSON has them; None if it was not made by a registered class or function
+    made # a network, a loss, a penalty, a game: any part
+) -> dict|None: # its name and arguments, as JSON has them; None if it is nothing registered, and made by nothing registered
     "Describe a part so that `make_part` makes one like it"
-    config = getattr(made, 'config', None)
+    # Losses and plain functions are registered themselves.
+    for name, (maker, _) in _table(kind).items():
+        if maker is made: return dict(name=name)
+    if is_dataclass(made) and not inspect.isclass(made): config = dict(name=type(made).__name__) | _data(asdict(made))
+    else: config = getattr(made, 'config', None)
     if not isinstance(config, dict) or config.get('name') not in _table(kind): return None
     maker = _table(kind)[config['name']][0]
     # A subclass that nobody registered has inherited the record of its parent, and is another thing.
     if inspect.isclass(maker) and type(made) is not maker: return None
     return config
 
+# %% ../nbs/40_parts.ipynb #5d0c41e7
 def make_part(
     kind: str, # as in `register`
-    config: dict # a registered `name`, and arguments
+    config: dict, # a registered `name`, and arguments; those that are parts say their kind: `{"part": "loss", "name": "hinge"}`
+    **own # arguments in the place of described ones
 ): # the part
     "Make a part from its description; ValueError says what describes none"
     if not isinstance(config, dict) or not isinstance(config.get('name'), str):
         raise ValueError(f'{kind}: {config!r} describes none, it needs a name')
-    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k != 'name'}
     maker = part(kind, config['name'])
+    arguments = {k: _made(v, k) for k, v in config.items() if k not in ('part', 'name', *own)} | own
+    if not arguments and not inspect.isclass(maker) and kind not in _called: return maker
     try: return maker(**arguments)
     except (TypeError, KeyError, AttributeError, OverflowError) as e:
         raise ValueError(f'{kind} {config["name"]}: {e}') from e
+
+_called = 'network', 'game', 'augment', 'optimizer', 'data'      # kinds of which a function is a maker, and not the part itself
+
+def _made(x, name):
+    "An argument from JSON data, with the parts in it made; lists become tuples"
+    if isinstance(x, list): return tuple(_made(v, name) for v in x)
+    if not isinstance(x, dict): return x
+    if 'part' not in x: return {k: _made(v, k) for k, v in x.items()}
+    if x['part'] is None: raise ValueError(f'{name} is a {x.get("type")} that nobody has registered: hand it over as {name}=...')
+    return make_part(x['part'], x)

@@ -18,11 +18,12 @@ from types import UnionType
 
 from fastcore.basics import patch
 
-from .checkpoint import assemble
+from .descriptions import assemble
 from .core import seed_everything
 from .parts import make_part, part, plain, register, registered
 from .penalties import dragan, r1, r2, wgan_gp
-from .training import Trainer, cosine, linear
+from .training import Trainer
+from .players import cosine, linear
 
 # %% ../nbs/10_recipes.ipynb #97ff6dc9
 def _tuples(x):
@@ -141,16 +142,14 @@ def trainer(self: Recipe,
     "Set up a run of this recipe on a data set"
     _check_told(self, data)
     seed_everything(seed)
-    G = make_part('network', _network(self, 'Generator', data))
-    D = make_part('network', _network(self, 'Discriminator', data))
     names = 'loss opt_G opt_D n_critic clip ema augment aux unroll schedules batch_size penalties'
     settings = {k: getattr(self, k) for k in names.split()}
     # Points have no colours and no edges.
     if len(data.shape) == 1:
         schedules = {k: v for k, v in self.schedules.items() if k != 'augment'}
         settings |= dict(augment={}, schedules=schedules)
-    return assemble(settings, data, generator=G, discriminator=D,
-                    device=device, precision=precision, engine=engine, seed=seed)
+    networks = dict(generator=_network(self, 'Generator', data), discriminator=_network(self, 'Discriminator', data))
+    return assemble(settings | networks, data, device=device, precision=precision, engine=engine, seed=seed)
 
 # %% ../nbs/10_recipes.ipynb #58cdc3fd
 class _Table(dict):

@@ -5,7 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_nb.data import DataError, ImageStream, digits, load_data
+from gan_nb.files import DataError
+from gan_nb.stream import ImageStream
+from gan_nb.data import digits, load_data
 
 # Python 3.12 and later: fork beside threads
 pytestmark = pytest.mark.filterwarnings('ignore:.*fork:DeprecationWarning')

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_nb.checkpoint import checkpoints, load_run, save_run
+from gan_nb.runs import checkpoints
+from gan_nb.checkpoint import load_run, save_run
 from gan_nb.data import digits, load_data
 from gan_nb.recipes import recipe, recipes
 from test_cli import ENV, SMALL, command, refused, run

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 
-from gan_nb.checkpoint import CheckpointError, checkpoints, load_run, save_run
+from gan_nb.runs import CheckpointError, checkpoints
+from gan_nb.checkpoint import load_run, save_run
 from gan_nb.cli import _parse_size
-from gan_nb.data import DataError, load_data, ring
+from gan_nb.files import DataError
+from gan_nb.data import load_data, ring
 from gan_nb.recipes import Recipe, recipe
-from gan_nb.training import Schedule
+from gan_nb.players import Schedule
 
 few = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 anything = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -8,12 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_nb.checkpoint import checkpoints
+from gan_nb.runs import checkpoints
 from gan_nb.core import seed_everything
 from gan_nb.data import digits
 from gan_nb.r3 import R3Generator
-from gan_nb.metrics import Features, all_scores, fid
-from gan_nb.monitor import principal_directions
+from gan_nb.features import Features
+from gan_nb.metrics import all_scores, fid
+from gan_nb.explore import principal_directions
 from test_cli import ENV, SMALL, command, refused, run
 
 ROOT = Path(__file__).parent.parent
@@ -141,6 +142,6 @@ def test_principal_directions_look_at_the_first_layer():
     for k in range(2): assert abs(u[k] @ V[k]) > .9, (k, u[k] @ V[k])
 
 def test_transparent_samples_are_not_black_in_the_report(tmp_path):
-    from gan_nb.monitor import _read_png
+    from gan_nb.video import read_png
     Image.new('RGBA', (4, 4), (0, 0, 0, 0)).save(tmp_path/'clear.png')
-    assert np.asarray(_read_png(tmp_path/'clear.png')).min() == 255
+    assert np.asarray(read_png(tmp_path/'clear.png')).min() == 255

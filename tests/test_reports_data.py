@@ -8,7 +8,11 @@ import torch
 from PIL import Image
 
 import gan_nb.data as D
-from gan_nb.data import DataError, ImageData, ImageStream, Mixture, digits, grid, load_data, ring
+import gan_nb.stream as S
+from gan_nb.archives import is_run
+from gan_nb.files import DataError
+from gan_nb.data import ImageData, Mixture, digits, grid, load_data, ring
+from gan_nb.stream import ImageStream
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*fork:DeprecationWarning', 'ignore:Truncated File Read',
                                         'ignore:Corrupt EXIF', 'ignore:Image size')
@@ -69,7 +73,7 @@ def test_a_run_that_begins_is_no_data(tmp_path):
     album(tmp_path, 'a.png', 'run/odd.png')
     for name in ('.lock', 'running.json'): (tmp_path/'run'/name).touch()
     assert len(load_data(tmp_path, 8)) == 1
-    assert D.is_run(tmp_path/'run') and not D.is_run(tmp_path) and not D.is_run(tmp_path/'gone')
+    assert is_run(tmp_path/'run') and not is_run(tmp_path) and not is_run(tmp_path/'gone')
 
 def test_a_run_in_a_zip_is_no_data(tmp_path):
     z = zipped(tmp_path/'a.zip', 'p/1.png', 'p/r/samples.png')
@@ -438,12 +442,12 @@ def test_workers_that_end_are_spoken_of(monkeypatch, method, items, error):
     if items and not isinstance(error, RuntimeError): return
     monkeypatch.setattr(multiprocessing, 'get_start_method', lambda: method)
     guard = not items and method != 'fork'
-    refused(DataError, lambda: list(D._decoded(Loader(items, error), 'photos')), 'workers', '__main__' if guard
+    refused(DataError, lambda: list(S._decoded(Loader(items, error), 'photos')), 'workers', '__main__' if guard
             else 'want of memory')
 
 def test_other_errors_of_a_loader_stay_what_they_are():
-    with pytest.raises(RuntimeError, match='CUDA'): list(D._decoded(Loader([1], RuntimeError('CUDA error')), 'photos'))
-    with pytest.raises(RuntimeError, match='exited'): list(D._decoded(Loader([], RuntimeError('exited'), 0), 'photos'))
+    with pytest.raises(RuntimeError, match='CUDA'): list(S._decoded(Loader([1], RuntimeError('CUDA error')), 'photos'))
+    with pytest.raises(RuntimeError, match='exited'): list(S._decoded(Loader([], RuntimeError('exited'), 0), 'photos'))
 
 def test_a_png_of_a_million_empty_parts_is_refused_soon(tmp_path):
     "Leaving out notes must not become a way to keep us busy"

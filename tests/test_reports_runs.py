@@ -9,15 +9,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gan_nb import checkpoint as ours
-from gan_nb.checkpoint import Checkpoint, CheckpointError, checkpoints, load_run, read_config, save_run
+from gan_nb import checkpoint as ours, store
+from gan_nb.checkpoint import Checkpoint, load_run, save_run
+from gan_nb.runs import CheckpointError, checkpoints, read_config
 from gan_nb.core import seed_everything
 from gan_nb.data import digits, ring
 from gan_nb.discriminator import MLPDiscriminator
 from gan_nb.generator import MLPGenerator
 from gan_nb.losses import hinge, nonsaturating
 from gan_nb.penalties import GradientPenalty, r1
-from gan_nb.training import Callback, Trainer, cosine
+from gan_nb.runs import seal, sha256_of
+from gan_nb.callbacks import Callback
+from gan_nb.training import Trainer
+from gan_nb.players import cosine
 
 SHAPE = (1, 8, 8)
 Adam = torch.optim.Adam
@@ -56,8 +60,8 @@ def test_a_kill_after_the_first_checkpoint_leaves_a_run(tmp_path, monkeypatch):
     gan = make()
     gan.fit(1)
     def killed(*args): raise KeyboardInterrupt
-    publish = module._publish
-    monkeypatch.setattr(module, '_publish', lambda *args: (publish(*args), killed()))
+    publish = module.publish_checkpoint
+    monkeypatch.setattr(module, 'publish_checkpoint', lambda *args: (publish(*args), killed()))
     with pytest.raises(KeyboardInterrupt): save_run(gan, tmp_path/'run')
     assert load(tmp_path/'run').steps_done == 1
 
@@ -200,7 +204,7 @@ def test_a_kill_between_publishing_and_pruning_leaves_no_more_checkpoints(tmp_pa
     gan = make()
     # from step 2 on, nothing is pruned any more
     with monkeypatch.context() as m:
-        m.setattr(ours, '_remove', lambda folder: None)
+        m.setattr(store, 'remove_checkpoint', lambda folder: None)
         train(tmp_path/'killed', gan, 4)
     assert len(checkpoints(tmp_path/'killed')) == 5
     load(tmp_path/'killed').fit(0, [Checkpoint(tmp_path/'killed', every=1, keep=2)])
@@ -222,8 +226,8 @@ def test_temporary_files_of_dead_processes_go_with_the_next_command(run):
 def test_the_entry_of_a_new_run_in_its_folder_reaches_the_disk(tmp_path, monkeypatch):
     "The folder that holds a new run folder was never synced"
     seen = []
-    flush = ours._flush
-    monkeypatch.setattr(ours, '_flush', lambda path: seen.append(Path(path)) or flush(path))
+    sync = ours.sync_path
+    monkeypatch.setattr(ours, 'sync_path', lambda path: seen.append(Path(path)) or sync(path))
     save_run(make(), tmp_path/'run')
     assert tmp_path in seen
 
@@ -231,7 +235,7 @@ def test_the_entry_of_a_new_run_in_its_folder_reaches_the_disk(tmp_path, monkeyp
 
 def sealed(x):
     x.pop('checksum', None)
-    return json.dumps(x | dict(checksum=ours._checksum(x)))
+    return seal(x).decode()
 
 def edit(run, file, *keys_and_value):
     "Change an entry of a file of the newest checkpoint, and make all checksums right again"
@@ -247,7 +251,7 @@ def edit(run, file, *keys_and_value):
 def sign(folder, file):
     if file == 'state.json': return
     state = json.loads((folder/'state.json').read_text())
-    state['sha256'][file], state['bytes'][file] = ours._digest(folder/file), (folder/file).stat().st_size
+    state['sha256'][file], state['bytes'][file] = sha256_of(folder/file), (folder/file).stat().st_size
     (folder/'state.json').write_text(sealed(state))
 
 GROUP = ('optimizers', 'opt_G', 'param_groups', 0)

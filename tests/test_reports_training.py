@@ -18,7 +18,9 @@ from gan_nb.generator import DCGANGenerator, MLPGenerator
 from gan_nb.losses import hinge, nonsaturating, wasserstein
 from gan_nb.penalties import GradientPenalty, r1
 from gan_nb.recipes import recipe
-from gan_nb.training import Callback, Schedule, Trainer, TrainingError, cosine
+from gan_nb.callbacks import Callback, TrainingError
+from gan_nb.players import Schedule, cosine
+from gan_nb.training import Trainer
 
 SHAPE = (1, 8, 8)
 Adam = torch.optim.Adam
@@ -258,7 +260,7 @@ def test_parts_of_the_wrong_kind_are_told_in_a_line():
     G = MLPGenerator(4, SHAPE, width=8)
     refused('give what makes an optimizer', lambda: make(G, opt_G=Adam(G.parameters())))
     refused('has no latent_dim', lambda: make(nn.Sequential(nn.Linear(4, 64), nn.Unflatten(1, SHAPE))))
-    refused('there are minimax', lambda: make(loss='hing'))
+    refused("did you mean 'hinge'?", lambda: make(loss='hing'))
     assert make(loss='hinge').loss is hinge
     refused('is not built yet', lambda: make(D=nn.Sequential(nn.Flatten(), nn.LazyLinear(1))))
     refused('no function of progress', lambda: make(schedules=dict(lr=.5)))

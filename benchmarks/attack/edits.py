@@ -16,10 +16,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from gan_nb.checkpoint import Checkpoint, CheckpointError, assemble, checkpoints, describe, load_run
-from gan_nb.data import DataError, digits, ring
+from gan_nb.checkpoint import Checkpoint, load_run
+from gan_nb.runs import CheckpointError, checkpoints
+from gan_nb.descriptions import assemble, describe
+from gan_nb.files import DataError
+from gan_nb.data import digits, ring
 from gan_nb.recipes import recipe
-from gan_nb.training import TrainingError
+from gan_nb.callbacks import TrainingError
 
 from forks import attempt, command, in_lanes
 

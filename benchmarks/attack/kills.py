@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from gan_nb.checkpoint import checkpoints
+from gan_nb.runs import checkpoints
 
 from forks import attempt, command, in_lanes
 from runs import Case, all_cases, differences, leftovers, make_data

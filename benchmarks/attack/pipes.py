@@ -7,7 +7,7 @@ import shlex, shutil
 from functools import partial
 from pathlib import Path
 
-from gan_nb.checkpoint import checkpoints
+from gan_nb.runs import checkpoints
 
 from forks import attempt, become, command, in_lanes, script
 

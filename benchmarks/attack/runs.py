@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from gan_nb.data import digits, load_data
-from gan_nb.metrics import Features
+from gan_nb.features import Features
 from gan_nb.recipes import recipes
 from gan_nb.training import Trainer
 

@@ -8,10 +8,11 @@ import json, random, shutil
 from functools import partial
 from pathlib import Path
 
-from gan_nb.checkpoint import CheckpointError
-from gan_nb.data import DataError, digits
+from gan_nb.runs import CheckpointError
+from gan_nb.files import DataError
+from gan_nb.data import digits
 from gan_nb.recipes import Recipe, recipe, recipes
-from gan_nb.training import TrainingError
+from gan_nb.callbacks import TrainingError
 
 from edits import any_value, at, judge, nasty, nest, summary, walk
 from forks import attempt, command, in_lanes

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from gan_nb.checkpoint import CheckpointError
-from gan_nb.data import DataError, load_data
+from gan_nb.runs import CheckpointError
+from gan_nb.files import DataError
+from gan_nb.data import load_data
 
 from edits import judge, summary
 from forks import attempt, in_lanes
