@@ -36,8 +36,8 @@ def test_a_requirement_without_a_lower_bound_is_noticed(line, constraint, oldest
 def test_the_other_kind_of_processor_can_be_seen():
     """With .ci/other on PYTHONPATH, gan_nb hears the other answer to whether there is bfloat16, and PyTorch itself the
     true one"""
-    question = ('import torch; from gan_nb.training import _autocast_dtype; '
-                'print(_autocast_dtype(torch.device("cpu"), "auto"),'
+    question = ('import torch; from gan_nb.engines import autocast_dtype; '
+                'print(autocast_dtype(torch.device("cpu"), "auto"),'
                 ' torch.cpu._is_avx512_bf16_supported(), torch.cpu._is_amx_tile_supported())')
     def answer(**env):
         return subprocess.run([sys.executable, '-c', question], env=os.environ | env, capture_output=True, text=True,
