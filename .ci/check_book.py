@@ -17,7 +17,8 @@ MACHINE = re.compile(r'(?<![\w.~}/-])/(?:root|tmp|work|home|opt|Users)/\w+')
 
 def join(s): return s if isinstance(s, str) else ''.join(s)
 def load(path): return json.loads(path.read_text(encoding='utf-8'))
-def notebooks(nbs): return sorted(p for p in nbs.rglob('*.ipynb') if not any(o[0] in '._' for o in p.relative_to(nbs).parts))
+def notebooks(nbs):
+    return sorted(p for p in nbs.rglob('*.ipynb') if not any(o[0] in '._' for o in p.relative_to(nbs).parts))
 def prose(nb): return '\n\n'.join(join(c['source']) for c in nb['cells'] if c['cell_type'] == 'markdown')
 
 # What nbdev generates
@@ -36,19 +37,25 @@ def copy(top, to):
     for name in ('pyproject.toml', '_quarto.yml'): shutil.copy(top/name, to)
 
 def names(top):
-    "Every name that an exported module uses is one that it has: a notebook may have imported it in a cell that is not exported"
-    run = subprocess.run([sys.executable, '-m', 'ruff', 'check', '--isolated', '--quiet', '--select', 'F821', '--output-format', 'concise', 'gan_nb'], cwd=top, capture_output=True, text=True)
-    if run.returncode > 1 or 'No module named' in run.stderr: yield f'gan_nb: ruff cannot check the names ({run.stderr.strip().splitlines()[-1]})'
+    """Every name that an exported module uses is one that it has: a notebook may have imported it in a cell that is not
+    exported"""
+    run = subprocess.run([sys.executable, '-m', 'ruff', 'check', '--isolated', '--quiet', '--select', 'F821',
+                          '--output-format', 'concise', 'gan_nb'], cwd=top, capture_output=True, text=True)
+    if run.returncode > 1 or 'No module named' in run.stderr:
+        yield f'gan_nb: ruff cannot check the names ({run.stderr.strip().splitlines()[-1]})'
     yield from run.stdout.splitlines() if run.returncode == 1 else []
 
-def files(top): return {p.relative_to(top): p.read_bytes() for d in ('gan_nb', 'nbs') for p in (top/d).rglob('*') if p.is_file()}
+def files(top):
+    return {p.relative_to(top): p.read_bytes() for d in ('gan_nb', 'nbs') for p in (top/d).rglob('*') if p.is_file()}
 
 def again(top):
-    "Remove what nbdev generates, and let it generate all of it again, with the project's own settings and nobody else's"
+    """Remove what nbdev generates, and let it generate all of it again, with the project's own settings and nobody
+    else's"""
     for p in [*(top/'gan_nb').rglob('*.py'), top/'nbs/nbdev.yml']:
         if p.suffix == '.yml' or GENERATED.search(p.read_text(encoding='utf-8')): p.unlink(missing_ok=True)
     env = {k: v for k, v in os.environ.items() if k != 'IN_TEST'} | dict(XDG_CONFIG_HOME=str(top/'none'))
-    run = subprocess.run([sys.executable, '-c', AGAIN], cwd=top, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, '-c', AGAIN], cwd=top, env=env, stdin=subprocess.DEVNULL,
+                         capture_output=True, text=True)
     return '' if run.returncode == 0 else (run.stderr.strip() or run.stdout.strip()).splitlines()[-1]
 
 def generated(top):
@@ -62,14 +69,17 @@ def generated(top):
         if before.get(p) == after.get(p) or p.name == '_quarto.yml': continue
         if p.suffix == '.ipynb': yield f'{p}: not clean. Run nbdev-clean'
         elif p not in after: yield f'{p}: no notebook exports it. Remove it'
-        else: yield f'{p}: not what nbdev makes of the notebooks. Run ' + ('nbdev-proc-nbs' if p.name == 'nbdev.yml' else 'nbdev-export')
+        else:
+            yield f'{p}: not what nbdev makes of the notebooks. Run ' + ('nbdev-proc-nbs' if p.name == 'nbdev.yml'
+                                                                         else 'nbdev-export')
 
 # Links and navigation
 
 def plain(text):
     "Markdown without code and formulas, where brackets mean something else"
     text = re.sub(r'(?ms)^ *(`{3,}|~{3,}).*?^ *\1 *$', '', text)
-    return re.sub(r'(?s)(?<!`)(`+)(?!`)(?:(?!\n\n).)*?(?<!`)\1(?!`)|\$\$.*?\$\$|(?<![\\$])\$(?! )(?:(?!\n\n).)*?\$', '', text)
+    return re.sub(r'(?s)(?<!`)(`+)(?!`)(?:(?!\n\n).)*?(?<!`)\1(?!`)|\$\$.*?\$\$|(?<![\\$])\$(?! )(?:(?!\n\n).)*?\$',
+                  '', text)
 
 def links(text):
     "Every link and picture in `text` that leads to a file"
@@ -78,9 +88,15 @@ def links(text):
 
 def anchors(path):
     "What a link into a notebook or a markdown file may point at: its headings and, in a notebook, its definitions"
-    nb = load(path) if path.suffix == '.ipynb' else dict(cells=[dict(cell_type='markdown', source=path.read_text(encoding='utf-8'))])
+    nb = (
+        load(path)
+        if path.suffix == '.ipynb'
+        else dict(cells=[dict(cell_type='markdown', source=path.read_text(encoding='utf-8'))])
+    )
     code = '\n'.join(join(c['source']) for c in nb['cells'] if c['cell_type'] == 'code')
-    return {slug(h) for h in re.findall(r'^#+ (.*)', prose(nb), re.M)} | {slug(n) for n in re.findall(r'^(?:def|class) (\w+)', code, re.M)}
+    return {slug(h) for h in re.findall(r'^#+ (.*)', prose(nb), re.M)} | {
+        slug(n) for n in re.findall(r'^(?:def|class) (\w+)', code, re.M)
+    }
 
 def slug(heading): return re.sub(r'[\W_]', '', heading.split('{#')[0].lower())
 
@@ -90,24 +106,29 @@ def broken(path, text, name):
         file, _, fragment = target.partition('#')
         to = path.parent/file if file else path
         if not to.exists(): yield f'{name}: the link {target} leads to no file'
-        elif fragment and to.suffix in ('.ipynb', '.md') and slug(fragment) not in anchors(to): yield f'{name}: the link {target} leads to no heading'
+        elif fragment and to.suffix in ('.ipynb', '.md') and slug(fragment) not in anchors(to):
+            yield f'{name}: the link {target} leads to no heading'
 
 def entries(nav):
     "Every file named in a navbar or sidebar"
     if isinstance(nav, str): return [nav]
     if isinstance(nav, list): return [f for item in nav for f in entries(item)]
-    return [f for k in ('href', 'file', 'contents', 'menu', 'left', 'right', 'tools') if k in nav for f in entries(nav[k])]
+    return [f for k in ('href', 'file', 'contents', 'menu', 'left', 'right', 'tools') if k in nav
+            for f in entries(nav[k])]
 
 def navigation(top):
-    "Each entry of the navigation is a file, and each notebook is an entry; nbs/_quarto.yml is the link that nbdev follows"
+    """Each entry of the navigation is a file, and each notebook is an entry; nbs/_quarto.yml is the link that nbdev
+    follows"""
     nbs, link = top/'nbs', top/'nbs/_quarto.yml'
-    if not link.is_symlink() or os.readlink(link) != '../_quarto.yml': yield 'nbs/_quarto.yml: not a symbolic link to ../_quarto.yml'
+    if not link.is_symlink() or os.readlink(link) != '../_quarto.yml':
+        yield 'nbs/_quarto.yml: not a symbolic link to ../_quarto.yml'
     site = yaml.safe_load((top/'_quarto.yml').read_text(encoding='utf-8'))['website']
     listed = [e for k in ('navbar', 'sidebar') for e in entries(site.get(k, [])) if not re.match('[a-z]+:', e)]
     for e in listed:
         if not (nbs/e).exists(): yield f'_quarto.yml: {e} is no file under nbs/'
     for p in notebooks(nbs):
-        if str(p.relative_to(nbs)) not in listed: yield f'_quarto.yml: {p.relative_to(nbs)} is missing from the navigation'
+        if str(p.relative_to(nbs)) not in listed:
+            yield f'_quarto.yml: {p.relative_to(nbs)} is missing from the navigation'
 
 # What a notebook stores
 
@@ -117,12 +138,17 @@ def stored(nb):
         outputs = c.get('outputs', [])
         texts = [join(c['source'])]
         for o in outputs:
-            if o['output_type'] == 'error': yield i, f'the stored output is an error, {o.get("ename")}: {o.get("evalue")}'
-            if o.get('name') == 'stderr': yield i, f'the stored output has a warning or a progress bar: {join(o["text"]).strip()[:60]!r}'
+            if o['output_type'] == 'error':
+                yield i, f'the stored output is an error, {o.get("ename")}: {o.get("evalue")}'
+            if o.get('name') == 'stderr':
+                yield i, f'the stored output has a warning or a progress bar: {join(o["text"]).strip()[:60]!r}'
             for kind, data in o.get('data', {}).items():
-                size = len(join(data).encode()) * (3 if kind != 'image/svg+xml' else 4) // 4      # base64 takes four bytes for three
-                if kind.startswith('image/') and size > FIGURE: yield i, f'a figure of {size:,} bytes; at most {FIGURE:,}'
-            texts += [join(o.get('text', '')), *(join(v) for k, v in o.get('data', {}).items() if k.startswith('text/'))]
+                # base64 takes four bytes for three
+                size = len(join(data).encode()) * (3 if kind != 'image/svg+xml' else 4) // 4
+                if kind.startswith('image/') and size > FIGURE:
+                    yield i, f'a figure of {size:,} bytes; at most {FIGURE:,}'
+            texts += [join(o.get('text', '')),
+                      *(join(v) for k, v in o.get('data', {}).items() if k.startswith('text/'))]
         for pattern, what in ((ADDRESS, 'a memory address'), (MACHINE, 'a path of one machine')):
             for m in pattern.finditer('\n'.join(texts)): yield i, f'{what}: {m[0]}'
 

@@ -159,7 +159,8 @@ class Book:
 def ruff(book):
     "Unused imports and names that are nowhere defined; in tests and scripts also long lines. The rules: pyproject.toml"
     command = [sys.executable, '-m', 'ruff', 'check', '--output-format', 'json']
-    run = subprocess.run([*command, PACKAGE, 'nbs', 'tests', 'benchmarks', '.ci'], cwd=book.top, capture_output=True, text=True)
+    command += [PACKAGE, 'nbs', 'tests', 'benchmarks', '.ci']
+    run = subprocess.run(command, cwd=book.top, capture_output=True, text=True)
     if run.returncode > 1 or not run.stdout:
         yield Problem(None, 'ruff', run.stderr.strip().splitlines()[-1])
         return
@@ -228,7 +229,8 @@ def demos(book, chosen):
         missing, n = unshown(cells)
         total += n
         where = [f'{path}, cell {i + 1}' for i in missing]
-        found += [Problem(book.module_of[path], w, 'no demo or test within three cells') for w in where]
+        what = 'no demo or test within three cells'
+        found += [Problem(book.module_of[path], w, what) for w in where]
     if len(found) > (1 - SHOWN)*total: yield from found
 
 def classes(book):
@@ -242,7 +244,8 @@ def check(top, only=()):
     "Everything that is wrong, or what is wrong with these modules"
     book = Book(top)
     def chosen(module): return not only or module in only
-    found = [*ruff(book), *widths(book, chosen), *modules(book), *directions(book), *demos(book, chosen), *classes(book)]
+    found = [*ruff(book), *widths(book, chosen), *modules(book), *directions(book), *demos(book, chosen),
+             *classes(book)]
     return [p for p in found if p.module is None or chosen(p.module)]
 
 if __name__ == '__main__':

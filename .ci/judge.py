@@ -3,8 +3,8 @@
 
     python .ci/judge.py RUN
 
-A support vector machine is fitted on one half of the real scans. Of 2,000 samples it must find every digit at least 5 % of the time, and
-be over 90 % sure of at least 55 %; of the other half of the real scans it is that sure of 76 %.
+A support vector machine is fitted on one half of the real scans. Of 2,000 samples it must find every digit at least 5 %
+of the time, and be over 90 % sure of at least 55 %; of the other half of the real scans it is that sure of 76 %.
 """
 import sys, warnings
 
@@ -26,7 +26,8 @@ def main(run):
     svm = SVC(gamma=.001, probability=True, random_state=0).fit(x, y)
     images = F.interpolate((load_run(run, device='cpu').sample(2000, seed=1) + 1)/2, size=(8, 8), mode='area')
     sure, rarest = sure_and_rarest(svm.predict_proba(images.flatten(1).numpy()*16))
-    print(f'over 90 % sure of {sure:.1%} of the samples (of real scans {sure_and_rarest(svm.predict_proba(held_out))[0]:.1%}); the rarest digit {rarest:.1%}')
+    print(f'over 90 % sure of {sure:.1%} of the samples (of real scans '
+          f'{sure_and_rarest(svm.predict_proba(held_out))[0]:.1%}); the rarest digit {rarest:.1%}')
     if sure < .55 or rarest < .05: sys.exit(1)
 
 if __name__ == '__main__': main(*sys.argv[1:])

@@ -4,8 +4,9 @@
     python .ci/oldest.py > oldest.txt
     pip install -c oldest.txt -e '.[dev]'
 
-So what settings.ini promises and what CI installs cannot drift apart. A requirement of the library without a lower bound is one whose oldest
-version nobody has tested: it is named, and the exit status is 1. Of a tool for development without one, the newest will do.
+So what settings.ini promises and what CI installs cannot drift apart. A requirement of the library without a lower
+bound is one whose oldest version nobody has tested: it is named, and the exit status is 1. Of a tool for development
+without one, the newest will do.
 """
 import re, sys
 from configparser import ConfigParser
@@ -28,5 +29,6 @@ if __name__ == '__main__':
     settings = Path(__file__).resolve().parent.parent/'settings.ini'
     library, tools = lines(settings, 'requirements'), lines(settings, 'dev_requirements')
     untested = [line for line in library if not oldest(line)]
-    if untested: sys.exit(f'settings.ini: no lower bound, so none that is tested: {", ".join(untested)}. Write name>=version')
+    if untested:
+        sys.exit(f'settings.ini: no lower bound, so none that is tested: {", ".join(untested)}. Write name>=version')
     print('\n'.join(o for o in map(oldest, library + tools) if o))

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Write README.md from nbs/index.ipynb, and its pictures into index_files/. With --check, write nothing and fail if they differ.
+"""Write README.md from nbs/index.ipynb, and its pictures into index_files/. With --check, write nothing and fail if
+they differ.
 
     python .ci/readme.py [--check]
 
-Cells marked `hide` or `include: false` are left out, `echo: false` leaves out the source, `output: false` the outputs; any other
-directive only loses its line. Links stay relative, seen from here: `01_data.ipynb` becomes `nbs/01_data.ipynb`. So they work in a
-clone, in a fork and on every branch, and lead to the notebook of the same commit, which GitHub renders.
+Cells marked `hide` or `include: false` are left out, `echo: false` leaves out the source, `output: false` the outputs;
+any other directive only loses its line. Links stay relative, seen from here: `01_data.ipynb` becomes
+`nbs/01_data.ipynb`. So they work in a clone, in a fork and on every branch, and lead to the notebook of the same
+commit, which GitHub renders.
 """
 import base64, json, posixpath, re, sys
 from pathlib import Path
@@ -82,7 +84,8 @@ def differences(top, text, pictures):
     file, have = top/'README.md', {p.name: p for p in (top/FOLDER).glob('*')}
     if not file.exists() or file.read_text(encoding='utf-8') != text: yield file.name
     for name in sorted({*have, *pictures}):
-        if name not in have or name not in pictures or have[name].read_bytes() != pictures[name]: yield f'{FOLDER}/{name}'
+        if name not in have or name not in pictures or have[name].read_bytes() != pictures[name]:
+            yield f'{FOLDER}/{name}'
 
 def write(top, text, pictures):
     "Write README.md and its pictures; remove pictures that it shows no more"

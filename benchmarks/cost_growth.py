@@ -4,8 +4,10 @@
     python benchmarks/cost_growth.py --quick
     python benchmarks/cost_growth.py --out benchmarks/results/cost_growth
 
-A DCGAN on the digits with R1. One of the three changes at a time, from 64 images of 32 pixels at width 32. Each measurement is a process of its own, for peak memory
-is known only of a whole process; all are made in turn, several times, and the median is kept. Then one long run, whose steps and memory should not grow. Numbers go to OUT.json, the picture to OUT.png.
+A DCGAN on the digits with R1. One of the three changes at a time, from 64 images of 32 pixels at width 32. Each
+measurement is a process of its own, for peak memory is known only of a whole process; all are made in turn, several
+times, and the median is kept. Then one long run, whose steps and memory should not grow. Numbers go to OUT.json, the
+picture to OUT.png.
 """
 import json, os, platform, statistics, time
 from multiprocessing import get_context
@@ -31,8 +33,8 @@ def point(at, device, precision, steps, queue):
     device = torch.device(device)
     seed_everything(0)
     s, w = at['size'], at['width']
-    t = Trainer(Game(DCGANGenerator(s, 1, width=w), DCGANDiscriminator(s, 1, width=w), nonsaturating, [r1(1.)]), digits(s),
-                batch_size=at['batch'], device=device, precision=precision)
+    t = Trainer(DCGANGenerator(s, 1, width=w), DCGANDiscriminator(s, 1, width=w), digits(s), loss=nonsaturating,
+                penalties=[r1(1.)], batch_size=at['batch'], device=device, precision=precision)
     t.total_steps, before, times = 1_000_000, peak(device), []
     for _ in range(steps + 2):
         start = time.perf_counter()
@@ -46,10 +48,11 @@ def resident():
     return int(Path('/proc/self/statm').read_text().split()[1])*os.sysconf('SC_PAGE_SIZE')
 
 def long_run(steps, device, precision, queue):
-    "Milliseconds per step, the median of each twentieth of a run, and resident megabytes after 500 steps and at the end; a log, samples and an average are kept as in any run"
+    """Milliseconds per step, the median of each twentieth of a run, and resident megabytes after 500 steps and at the
+    end; a log, samples and an average are kept as in any run"""
     seed_everything(0)
-    t = Trainer(Game(DCGANGenerator(16, 1, width=8), DCGANDiscriminator(16, 1, width=8, norm=None), rpgan, [r1(1.)]), digits(16),
-                batch_size=32, device=device, precision=precision)
+    t = Trainer(DCGANGenerator(16, 1, width=8), DCGANDiscriminator(16, 1, width=8, norm=None), digits(16), loss=rpgan,
+                penalties=[r1(1.)], batch_size=32, device=device, precision=precision)
     times, memory = [], {}
     class Watch(Callback):
         def after_step(self, trainer):
@@ -58,7 +61,8 @@ def long_run(steps, device, precision, queue):
     t.fit(steps, cbs=[Watch(), Recorder()])
     gaps = [1e3*(b - a) for a, b in zip(times, times[1:])]
     n = steps//20
-    queue.put(dict(steps=steps, ms=[round(statistics.median(gaps[i*n:(i + 1)*n]), 3) for i in range(20)], megabytes={k: round(v, 1) for k, v in memory.items()}))
+    queue.put(dict(steps=steps, ms=[round(statistics.median(gaps[i*n:(i + 1)*n]), 3) for i in range(20)],
+                   megabytes={k: round(v, 1) for k, v in memory.items()}))
 
 def alone(f, *args):
     "`f` in a fresh process"
@@ -80,8 +84,10 @@ def draw(found, path):
             p, ax = power[k][i], axs[i, j]
             ax.plot(x, y, 'o-')
             at = x.index(usual[k])
-            ax.plot(x, [y[at]*(v/usual[k])**p for v in x], ':', c='grey', label=['constant', 'in proportion', 'with the square'][p])
-            ax.set(xscale='log', yscale='log', xlabel=names[k], xticks=x, xticklabels=x); ax.xaxis.set_minor_locator(NullLocator()); ax.legend(frameon=False)
+            ax.plot(x, [y[at]*(v/usual[k])**p for v in x], ':', c='grey',
+                    label=['constant', 'in proportion', 'with the square'][p])
+            ax.set(xscale='log', yscale='log', xlabel=names[k], xticks=x, xticklabels=x)
+            ax.xaxis.set_minor_locator(NullLocator()); ax.legend(frameon=False)
     axs[0, 0].set_ylabel('ms per image'); axs[1, 0].set_ylabel('MB of a step')
     fig.tight_layout()
     fig.savefig(path)
@@ -105,9 +111,13 @@ def main(
     def row(at):
         ms, mb = (statistics.median(v) for v in zip(*times[tuple(at.items())]))
         return at | dict(ms_per_image=round(ms, 4), megabytes=round(mb, 1))
-    found = dict(axes={k: [row(usual | {k: v}) for v in values] for k, values in todo.items()}, precision=precision, steps=steps, rounds=rounds,
-                 machine=f'{torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads, torch {torch.__version__}', date=time.strftime('%Y-%m-%d'))
-    if Path('/proc/self/statm').exists(): found['long'] = alone(long_run, 1000 if quick else 10_000, str(device), precision)
+    found = dict(axes={k: [row(usual | {k: v}) for v in values] for k, values in todo.items()}, precision=precision,
+                 steps=steps, rounds=rounds,
+                 machine=f'{torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()}, '
+                         f'{os.cpu_count()} cores, {torch.get_num_threads()} torch threads, torch {torch.__version__}',
+                         date=time.strftime('%Y-%m-%d'))
+    if Path('/proc/self/statm').exists():
+        found['long'] = alone(long_run, 1000 if quick else 10_000, str(device), precision)
     for rows in found['axes'].values():
         for r in rows: print(json.dumps(r))
     print(json.dumps(found.get('long')))

@@ -3,8 +3,8 @@
     python benchmarks/gallery.py --minutes 3 --root DATA                                 # one grid per recipe
     python benchmarks/gallery.py --minutes 10 --recipes dcgan,rpgan --seeds 0,1,2 --root DATA
 
-The number of steps follows from the measured speed, so that schedules end with the run. Each finished run is one JSON file and one picture in --results; gallery.md beside
-them is the table of all. What is finished is not run again.
+The number of steps follows from the measured speed, so that schedules end with the run. Each finished run is one JSON
+file and one picture in --results; gallery.md beside them is the table of all. What is finished is not run again.
 """
 import json, statistics, time
 from dataclasses import asdict
@@ -19,7 +19,8 @@ from gan_nb.metrics import all_scores
 from modes import machine
 
 # networks of the published width would take a minute for each step here
-narrower = dict(acgan=dict(width=32), sngan={'width': 32, 'generator.width': 64}, sngan_projection={'width': 32, 'generator.width': 64}, hinge_sa=dict(width=32),
+narrower = dict(acgan=dict(width=32), sngan={'width': 32, 'generator.width': 64},
+                sngan_projection={'width': 32, 'generator.width': 64}, hinge_sa=dict(width=32),
                 r3gan=dict(width=32, batch_size=64))
 
 def chosen(name):
@@ -50,26 +51,39 @@ def run(r, data, features, real, minutes, seed, n):
     except TrainingError as e: taken, error = None, str(e)
     samples = t.sample(n, seed=1)
     parameters = {k: sum(p.numel() for p in getattr(t, k).parameters()) for k in 'GD'}
-    return samples, dict(recipe=r.name, seed=seed, steps=t.steps_done, minutes=minutes, cpu_seconds=taken and round(taken, 1), error=error, parameters=parameters,
-                         scores=None if error else {s.name: s.value for s in all_scores(real, features(samples))}, changed=narrower.get(r.name, {}), settings=asdict(r), machine=machine())
+    return samples, dict(recipe=r.name, seed=seed, steps=t.steps_done, minutes=minutes, cpu_seconds=taken
+                         and round(taken, 1), error=error, parameters=parameters,
+                         scores=None if error else {s.name: s.value for s in all_scores(real, features(samples))},
+                         changed=narrower.get(r.name, {}), settings=asdict(r), machine=machine())
 
 def _cell(rs, name):
     "Mean over seeds, and its standard error"
     found = [r['scores'][name] for r in rs if r['scores']]
     if not found: return 'broke off'
-    return f'{statistics.fmean(found):.3g}' + (f' ± {statistics.stdev(found)/len(found)**.5:.2g}' if len(found) > 1 else '')
+    return f'{statistics.fmean(found):.3g}' + (f' ± {statistics.stdev(found)/len(found)**.5:.2g}' if len(found) > 1
+                                               else '')
 
 def table(folder):
     "All results as Markdown, the best first"
     groups = {}
-    for r in map(json.loads, (p.read_text() for p in sorted(folder.glob('*.json')))): groups.setdefault((r['minutes'], r['recipe']), []).append(r)
+    for r in map(json.loads, (p.read_text() for p in sorted(folder.glob('*.json')))):
+        groups.setdefault((r['minutes'], r['recipe']), []).append(r)
     names = list(next(r for rs in groups.values() for r in rs if r['scores'])['scores'])
-    best = sorted(groups.values(), key=lambda rs: (rs[0]['minutes'], statistics.fmean([r['scores']['FID'] if r['scores'] else 1e9 for r in rs])))
-    lines = [f'| minutes | recipe | seeds | steps | parameters of G | of D | {" | ".join(names)} |', '| --- '*(6 + len(names)) + '|']
+    best = sorted(
+        groups.values(),
+        key=lambda rs: (rs[0]['minutes'], statistics.fmean([r['scores']['FID'] if r['scores'] else 1e9 for r in rs])),
+    )
+    lines = [f'| minutes | recipe | seeds | steps | parameters of G | of D | {" | ".join(names)} |',
+             '| --- '*(6 + len(names)) + '|']
     for rs in best:
-        r, label = rs[0], '' if not rs[0]['changed'] else f' ({", ".join(f"{k}={v}" for k, v in rs[0]["changed"].items())})'
-        lines.append(f"| {r['minutes']:g} | `{r['recipe']}`{label} | {', '.join(str(r['seed']) for r in rs)} | {round(statistics.fmean([r['steps'] for r in rs])):,} "
-                     f"| {r['parameters']['G']:,} | {r['parameters']['D']:,} | {' | '.join(_cell(rs, n) for n in names)} |")
+        r, label = (
+            rs[0],
+            '' if not rs[0]['changed'] else f' ({", ".join(f"{k}={v}" for k, v in rs[0]["changed"].items())})',
+        )
+        lines.append(f"| {r['minutes']:g} | `{r['recipe']}`{label} | {', '.join(str(r['seed']) for r in rs)} | "
+                     f"{round(statistics.fmean([r['steps'] for r in rs])):,} "
+                     f"| {r['parameters']['G']:,} | {r['parameters']['D']:,} | "
+                     f"{' | '.join(_cell(rs, n) for n in names)} |")
     return '\n'.join(lines) + '\n'
 
 @call_parse

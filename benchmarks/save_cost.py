@@ -3,7 +3,8 @@
 
     python benchmarks/save_cost.py --out benchmarks/results/save_cost.json
 
-One run of `gan_train`'s default on the digits, every call of `save_run` timed; for a run of the same length the share depends on the disk.
+One run of `gan_train`'s default on the digits, every call of `save_run` timed; for a run of the same length the share
+depends on the disk.
 """
 import json, os, platform, statistics, tempfile, time
 from pathlib import Path
@@ -35,7 +36,10 @@ def main(
         gan.fit(steps or r.steps, [checkpoint.Checkpoint(Path(d)/'run', every=every)])
         whole = time.perf_counter() - began
         size = sum(p.stat().st_size for p in checkpoint.checkpoints(Path(d)/'run')[-1].iterdir())
-    found = dict(recipe=r.name, steps=gan.steps_done, every=every, saves=len(times), megabytes=round(size/1e6, 1), seconds=round(whole, 1), median_ms=round(1e3*statistics.median(times), 1),
-                 share=round(sum(times)/whole, 4), threads=torch.get_num_threads(), machine=f'{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}', date=time.strftime('%Y-%m-%d'))
+    found = dict(recipe=r.name, steps=gan.steps_done, every=every, saves=len(times), megabytes=round(size/1e6, 1),
+                 seconds=round(whole, 1), median_ms=round(1e3*statistics.median(times), 1),
+                 share=round(sum(times)/whole, 4), threads=torch.get_num_threads(),
+                 machine=f'{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}',
+                 date=time.strftime('%Y-%m-%d'))
     print(json.dumps(found, indent=1))
     if out: Path(out).write_text(json.dumps(found, indent=1) + '\n')

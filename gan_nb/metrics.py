@@ -65,7 +65,8 @@ def mode_coverage(
     x = _finite(samples, 'samples')
     modes, n = mixture.modes.double(), len(x)
     # A sample belongs to its nearest mode, and counts there if it lies close enough.
-    distance, nearest = torch.cdist(x, modes, compute_mode='donot_use_mm_for_euclid_dist').min(1) # (N,)
+    distances = torch.cdist(x, modes, compute_mode='donot_use_mm_for_euclid_dist')     # (N, K)
+    distance, nearest = distances.min(1)                                               # (N,)
     hits = nearest[distance < within*mixture.std].bincount(minlength=len(modes))       # (K,)
     good = hits.sum().item()/n
     binomial = (good*(1 - good)/n)**.5

@@ -20,7 +20,7 @@ from fastcore.basics import patch
 
 from .descriptions import assemble
 from .core import seed_everything
-from .parts import make_part, part, plain, register, registered
+from .parts import part, plain, register, registered
 from .penalties import dragan, r1, r2, wgan_gp
 from .training import Trainer
 from .players import cosine, linear

@@ -1,4 +1,5 @@
-"""The live view, the explorer and the report in a real browser: Chromium, driven by Playwright, against a real JupyterLab
+"""The live view, the explorer and the report in a real browser: Chromium, driven by Playwright, against a real
+JupyterLab
 
 Pictures of what was seen go to the folder that GAN_NB_SHOTS names, if it is set."""
 import io, json, os, re, shutil, socket, subprocess, sys, time, urllib.request
@@ -29,12 +30,17 @@ def lab(folder, **settings):
         p = folder/f'settings/@jupyterlab/apputils-extension/{name}.jupyterlab-settings'
         p.parent.mkdir(parents=True, exist_ok=True); p.write_text(json.dumps(s))
     with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
-    env = {k: v for k, v in os.environ.items() if k != 'IN_TEST'} | dict(OMP_NUM_THREADS='1', IPYTHONDIR=str(folder/'ipython'), JUPYTERLAB_SETTINGS_DIR=str(folder/'settings'),
-           JUPYTERLAB_WORKSPACES_DIR=str(folder/'spaces'), **{f'JUPYTER_{n}_DIR': str(folder/n.lower()) for n in ('CONFIG', 'DATA', 'RUNTIME')})
+    env = {k: v for k, v in os.environ.items()
+           if k != 'IN_TEST'} | dict(OMP_NUM_THREADS='1', IPYTHONDIR=str(folder/'ipython'),
+                                     JUPYTERLAB_SETTINGS_DIR=str(folder/'settings'),
+           JUPYTERLAB_WORKSPACES_DIR=str(folder/'spaces'),
+           **{f'JUPYTER_{n}_DIR': str(folder/n.lower()) for n in ('CONFIG', 'DATA', 'RUNTIME')})
     env['PYTHONPATH'] = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), env.get('PYTHONPATH')]))
     with open(folder/'lab.log', 'wb') as log:
-        p = subprocess.Popen([sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.port_retries=0',
-                              '--IdentityProvider.token=', f'--ServerApp.root_dir={folder/"work"}'], cwd=folder/'work', env=env, stdout=log, stderr=log)
+        p = subprocess.Popen([sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ip=127.0.0.1',
+                              f'--port={port}', '--ServerApp.port_retries=0',
+                              '--IdentityProvider.token=', f'--ServerApp.root_dir={folder/"work"}'], cwd=folder/'work',
+                              env=env, stdout=log, stderr=log)
     url = f'http://127.0.0.1:{port}'
     try:
         wait(lambda: p.poll() is not None or answers(url) is not None, 'JupyterLab does not start', 90)
@@ -79,8 +85,11 @@ def wait(true, why, seconds=60):
 def run_notebook(page, server, name, *cells):
     "Open a notebook with these cells and run them all, as a reader does"
     url, work = server
-    nb = dict(nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=dict(name='python3', display_name='Python 3 (ipykernel)', language='python'), language_info=dict(name='python')),
-              cells=[dict(cell_type='code', id=f'c{i}', metadata={}, execution_count=None, outputs=[], source=s) for i, s in enumerate(cells)])
+    nb = dict(nbformat=4, nbformat_minor=5,
+              metadata=dict(kernelspec=dict(name='python3', display_name='Python 3 (ipykernel)', language='python'),
+                            language_info=dict(name='python')),
+              cells=[dict(cell_type='code', id=f'c{i}', metadata={}, execution_count=None, outputs=[], source=s) for i,
+                     s in enumerate(cells)])
     (work/f'{name}.ipynb').write_text(json.dumps(nb))
     page.goto(f'{url}/lab/workspaces/{name}/tree/{name}.ipynb')
     page.locator('.jp-StatusBar-Widget').get_by_text(re.compile(r'\| Idle')).wait_for(timeout=120_000)
@@ -93,7 +102,9 @@ def shot(where, name, **kw):
     data = where.screenshot(**kw)
     if folder := os.environ.get('GAN_NB_SHOTS'):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        Image.open(io.BytesIO(data)).convert('RGB').quantize(96, kmeans=2, dither=Image.Dither.NONE).save(Path(folder)/f'{name}.png', optimize=True)
+        Image.open(io.BytesIO(data)).convert('RGB').quantize(96, kmeans=2, dither=Image.Dither.NONE).save(
+            Path(folder) / f'{name}.png', optimize=True
+        )
     return data
 
 def steps(run):
@@ -105,20 +116,26 @@ def steps(run):
 
 def live(page, server, name, every=.3, then=''):
     "Start a long run with a live view; its folder and its panel"
-    work = run_notebook(page, server, name, SETUP + f"gan.fit({4500 if os.environ.get('GAN_NB_SHOTS') else 100_000}, [LiveView(every={every}), Checkpoint('{name}', every=10_000)], log_every=5)" + then, "print('the next cell at step', gan.steps_done)")
+    work = run_notebook(page, server, name, SETUP + f"gan.fit({4500 if os.environ.get('GAN_NB_SHOTS') else 100_000}, "
+                                                    f"[LiveView(every={every}), Checkpoint('{name}', every=10_000)], "
+                                                    "log_every=5)" + then, "print('the next cell at step', "
+                                                                           "gan.steps_done)")
     panel = page.locator('.gan-nb-live')
     panel.wait_for(timeout=120_000)
     return work/name, panel
 
 def curve(panel): return panel.locator('svg polyline').first.get_attribute('points')
-def picture(panel): return panel.locator('img').first.evaluate("async im => Array.from(new Uint8Array(await (await fetch(im.src)).arrayBuffer())).join()")
+def picture(panel):
+    return panel.locator('img').first.evaluate("async im => Array.from(new Uint8Array(await (await "
+                                               "fetch(im.src)).arrayBuffer())).join()")
 def label(panel): return panel.locator('.widget-label', has_text=re.compile(r'^step')).last.inner_text()
 
 def press_and_look(page, run, panel):
     "All that a person does with the panel"
     wait(lambda: panel.locator('svg').count() == 2, 'no curves')
     before = curve(panel), picture(panel)
-    wait(lambda: curve(panel) != before[0] and picture(panel) != before[1], 'the curves do not move, or the grid does not change')
+    wait(lambda: curve(panel) != before[0] and picture(panel) != before[1], 'the curves do not move, or the grid does '
+                                                                            'not change')
 
     slider, track = panel.locator('.noUi-handle'), panel.locator('.noUi-target')
     slider.press('Home')
@@ -179,17 +196,20 @@ def trained(server):
     from gan_nb.all import Checkpoint, SampleGrid, digits, recipe, run_report
     run = server[1]/'trained'
     gan = recipe('rpgan_mlp', width=256).trainer(digits(size=16), device='cpu')
-    gan.fit(int(os.environ.get('GAN_NB_STEPS', 300)), [Checkpoint(run), SampleGrid(every=50, folder=run/'samples')], log_every=10)
+    gan.fit(int(os.environ.get('GAN_NB_STEPS', 300)), [Checkpoint(run), SampleGrid(every=50, folder=run/'samples')],
+            log_every=10)
     run_report(run)
     return run
 
 def test_the_explorer_shows_another_picture(page, server, trained):
-    work = run_notebook(page, server, 'explore', "from gan_nb.all import *\nLatentExplorer(load_run('trained', device='cpu', data=digits(size=16)))")
+    work = run_notebook(page, server, 'explore', "from gan_nb.all import *\nLatentExplorer(load_run('trained', "
+                                                 "device='cpu', data=digits(size=16)))")
     panel = page.locator('.gan-nb-explorer')
     panel.wait_for(timeout=120_000)
     panel.locator('img').nth(1).wait_for()
     seen = [picture(panel)]
-    for name, key, times in (('walk', 'ArrowRight', 12), ('direction 1', 'ArrowRight', 12), ('direction 2', 'ArrowLeft', 9), ('truncation', 'ArrowLeft', 3)):
+    for name, key, times in (('walk', 'ArrowRight', 12), ('direction 1', 'ArrowRight', 12),
+                             ('direction 2', 'ArrowLeft', 9), ('truncation', 'ArrowLeft', 3)):
         handle = panel.locator('.widget-slider', has_text=re.compile(name)).locator('.noUi-handle')
         for _ in range(times): handle.press(key)
         wait(lambda: picture(panel) != seen[-1], f'{name} changes nothing')
@@ -236,7 +256,8 @@ def test_the_report_opens_from_disk(browser, trained):
     colours = []
     for scheme in ('light', 'dark'):
         page.emulate_media(color_scheme=scheme)
-        colours.append(page.evaluate("getComputedStyle(document.body).backgroundColor + getComputedStyle(document.querySelector('polyline')).stroke"))
+        colours.append(page.evaluate("getComputedStyle(document.body).backgroundColor + "
+                                     "getComputedStyle(document.querySelector('polyline')).stroke"))
         shot(page, f'report_{scheme}', full_page=True)
     assert colours[0] != colours[1]
     assert errors == [] and asked == [(trained/'report.html').as_uri()]

@@ -16,7 +16,8 @@ def command(name):
     return path
 
 def run(name, *args, cwd, **kw):
-    return subprocess.run([command(name), *map(str, args)], cwd=cwd, env=ENV, capture_output=True, text=True, timeout=120, **kw)
+    return subprocess.run([command(name), *map(str, args)], cwd=cwd, env=ENV, capture_output=True, text=True,
+                          timeout=120, **kw)
 
 def refused(r, text):
     "One line, status 2, no traceback"
@@ -36,7 +37,11 @@ def test_a_finished_run_says_where_to_look(trained):
     assert 'run/samples.png' in out and 'gan_sample run' in out and 'gan_train --resume run' in out
     assert Image.open(path/'samples.png').size[0] > 64
     config = json.loads((path/'config.json').read_text())
-    assert config['data']['source'] == 'digits' and config['trainer']['seed'] == 0 and config['recipe']['name'] == 'rpgan_mlp'
+    assert (
+        config['data']['source'] == 'digits'
+        and config['trainer']['seed'] == 0
+        and config['recipe']['name'] == 'rpgan_mlp'
+    )
     assert [json.loads(l)['step'] for l in (path/'log.jsonl').read_text().splitlines()] == [10]
 
 def test_the_default_folder_is_never_used_twice(tmp_path):
@@ -46,7 +51,8 @@ def test_the_default_folder_is_never_used_twice(tmp_path):
 
 def test_the_same_seed_gives_the_same_file(trained, tmp_path):
     for name, seed in (('a', 1), ('b', 1), ('c', 2)):
-        assert run('gan_sample', trained[0], '-n', 64, '--seed', seed, '--out', f'{name}.png', cwd=tmp_path).returncode == 0
+        assert run('gan_sample', trained[0], '-n', 64, '--seed', seed, '--out', f'{name}.png',
+                   cwd=tmp_path).returncode == 0
     a, b, c = ((tmp_path/f'{n}.png').read_bytes() for n in 'abc')
     assert a == b != c
 
@@ -63,7 +69,8 @@ def call(command, *args):
 
 for name, r in recipes().items():
     where, data = Path(name), 'ring' if name == 'rpgan_points' else 'digits'
-    narrow = ['--set', 'width=8'] + [a for k in ('generator', 'discriminator') if 'width' in getattr(r, k) for a in ('--set', f'{k}.width=8')]
+    wide = [k for k in ('generator', 'discriminator') if 'width' in getattr(r, k)]
+    narrow = ['--set', 'width=8'] + [a for k in wide for a in ('--set', f'{k}.width=8')]
     call(gan_train, data, '--size', 8, '--batch-size', 8, '--recipe', name, *narrow, '--steps', 50, '--out', where)
     call(gan_train, '--resume', where, '--steps', 52)
     call(gan_sample, where, '-n', 16)
@@ -74,14 +81,17 @@ for name, r in recipes().items():
 """
 
 def test_every_recipe_trains_resumes_and_samples(tmp_path):
-    "Fifty steps with narrow networks, two more after a resume, a picture: through the commands' own parsers, in one process"
-    r = subprocess.run([sys.executable, '-c', EVERY], cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=600)
+    """Fifty steps with narrow networks, two more after a resume, a picture: through the commands' own parsers, in one
+    process"""
+    r = subprocess.run([sys.executable, '-c', EVERY], cwd=tmp_path, env=ENV, capture_output=True, text=True,
+                       timeout=600)
     assert r.returncode == 0, r.stderr
     fine = re.findall('^fine: (.*)$', r.stdout, re.M)
     assert fine == list(recipes()) and all((tmp_path/n/'samples_seed0.png').exists() for n in fine), r.stdout
 
 def test_help_is_worth_reading(tmp_path):
-    for name, words in (('gan_train', ('digits', '--resume', 'Ctrl-C', '48x80')), ('gan_sample', ('run folder', '--seed', '-n'))):
+    for name, words in (('gan_train', ('digits', '--resume', 'Ctrl-C', '48x80')),
+                        ('gan_sample', ('run folder', '--seed', '-n'))):
         r = run(name, '--help', cwd=tmp_path)
         assert r.returncode == 0 and all(w in r.stdout for w in words), r.stdout
 
@@ -92,9 +102,13 @@ def make(folder):
     (folder/'notes.zip').write_text('not a zip')
 
 @pytest.mark.parametrize('args, text', [
-    (['missing/'], 'missing'), (['empty'], 'empty'), (['fake'], 'text.png'), (['notes.zip'], 'notes.zip'), (['digitz'], 'digits'),
-    (['--size', '7'], 'the smallest that works is 8'), (['--size', 'big'], 'write 64'), (['--channels', '5'], '5'), (['--recipe', 'dcgn'], 'dcgan'), (['--recipe', 'dcgan', '--set', 'widht=3'], "did you mean 'width'?"), (['--set', 'opt_G.lr=fast'], 'lr'),
-    (['--steps', '-3'], 'steps'), (['--device', 'abacus'], 'abacus'), (['--resume', 'empty'], 'config.json'), (['--resume', 'nowhere'], 'nowhere')])
+    (['missing/'], 'missing'), (['empty'], 'empty'), (['fake'], 'text.png'), (['notes.zip'], 'notes.zip'),
+    (['digitz'], 'digits'),
+    (['--size', '7'], 'the smallest that works is 8'), (['--size', 'big'], 'write 64'), (['--channels', '5'], '5'),
+    (['--recipe', 'dcgn'], 'dcgan'), (['--recipe', 'dcgan', '--set', 'widht=3'], "did you mean 'width'?"),
+    (['--set', 'opt_G.lr=fast'], 'lr'),
+    (['--steps', '-3'], 'steps'), (['--device', 'abacus'], 'abacus'), (['--resume', 'empty'], 'config.json'),
+    (['--resume', 'nowhere'], 'nowhere')])
 def test_wrong_input_is_one_line_and_leaves_nothing(args, text, tmp_path):
     make(tmp_path)
     before = sorted(tmp_path.rglob('*'))
@@ -114,7 +128,9 @@ def test_no_room_for_the_first_checkpoint(tmp_path):
 
 def test_a_full_disk(tmp_path):
     "A real one, of 4 MB, which has room for some checkpoints and not for all"
-    if os.geteuid() or subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', tmp_path], capture_output=True).returncode: pytest.skip('needs the right to mount a tmpfs')
+    if os.geteuid() or subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', tmp_path],
+                                      capture_output=True).returncode:
+        pytest.skip('needs the right to mount a tmpfs')
     try:
         (tmp_path/'filler').write_bytes(bytes(4 * 2**20 - 200_000))
         refused(run('gan_train', *SMALL, '--steps', 5, '--out', 'run', cwd=tmp_path), 'cannot be written')
@@ -127,7 +143,8 @@ def hears():
 
 @pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_saves_and_says_how_to_go_on(number, status, tmp_path):
-    p = subprocess.Popen([command('gan_train'), *SMALL, '--steps', '100000', '--sample-every', '5', '--out', 'run'], cwd=tmp_path, env=ENV,
+    p = subprocess.Popen([command('gan_train'), *SMALL, '--steps', '100000', '--sample-every', '5', '--out', 'run'],
+                         cwd=tmp_path, env=ENV,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears)
     for _ in range(600):
         if list(tmp_path.glob('run/samples/*.png')): break
@@ -153,15 +170,19 @@ def test_a_run_is_repeatable_and_resumes_to_the_bit(tmp_path):
 
 def test_an_engine_that_cannot_be_had_is_one_line(tmp_path):
     r = run('gan_train', *SMALL, '--steps', 2, '--engine', 'graph', '--device', 'cpu', '--out', 'run', cwd=tmp_path)
-    assert r.returncode == 0 and r.stderr.count('warning: ') == 1 and "engine='graph': needs a CUDA device" in r.stderr, r.stderr
+    assert (
+        r.returncode == 0 and r.stderr.count('warning: ') == 1 and "engine='graph': needs a CUDA device" in r.stderr
+    ), r.stderr
 
 def test_a_folder_of_odd_pictures(tmp_path):
     "Grey and colour, of several sizes, not square, with a broken one that is skipped by name"
     photos = tmp_path/'photos'
     photos.mkdir()
-    for i, (mode, size) in enumerate([('L', (30, 50)), ('RGB', (64, 64)), ('RGBA', (9, 200)), ('P', (48, 24))]): Image.new(mode, size, i).save(photos/f'{i}.png')
+    for i, (mode, size) in enumerate([('L', (30, 50)), ('RGB', (64, 64)), ('RGBA', (9, 200)), ('P', (48, 24))]):
+        Image.new(mode, size, i).save(photos/f'{i}.png')
     (photos/'broken.jpg').write_bytes(b'\xff\xd8\xff nothing')
     refused(run('gan_train', photos, '--size', '12x20', '--steps', 2, '--out', 'run', cwd=tmp_path), 'broken.jpg')
-    r = run('gan_train', photos, '--size', '12x20', '--steps', 2, '--out', 'run', '--on-error', 'skip', '--batch-size', '4', cwd=tmp_path)
+    r = run('gan_train', photos, '--size', '12x20', '--steps', 2, '--out', 'run', '--on-error', 'skip', '--batch-size',
+            '4', cwd=tmp_path)
     assert r.returncode == 0 and 'broken.jpg' in r.stderr, r.stderr
     assert run('gan_train', '--resume', 'run', '--steps', 3, cwd=tmp_path).returncode == 0

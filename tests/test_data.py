@@ -9,7 +9,8 @@ from gan_nb.files import DataError
 from gan_nb.stream import ImageStream
 from gan_nb.data import digits, load_data
 
-pytestmark = pytest.mark.filterwarnings('ignore:.*fork:DeprecationWarning')    # Python 3.12 and later: fork beside threads
+# Python 3.12 and later: fork beside threads
+pytestmark = pytest.mark.filterwarnings('ignore:.*fork:DeprecationWarning')
 
 @pytest.fixture
 def folder(tmp_path):
@@ -49,7 +50,8 @@ def test_position_moves_the_workers(folder):
     a.position = b.position = 33
     assert all(same(next(a), next(b)) for _ in range(3)) and b.position == 51
 
-@pytest.mark.parametrize('method, workers', [(m, w) for m, w in (('fork', 2), ('spawn', 1), ('forkserver', 1)) if m in multiprocessing.get_all_start_methods()])
+@pytest.mark.parametrize('method, workers', [(m, w) for m, w in (('fork', 2), ('spawn', 1), ('forkserver', 1))
+                                             if m in multiprocessing.get_all_start_methods()])
 def test_zip_is_read_by_workers(archive, method, workers):
     stream, before = stream_of(archive, workers), multiprocessing.get_start_method()
     stream.files.open(stream.names[0]).close()                 # a handle is open here when the workers start

@@ -23,17 +23,25 @@ def test_each_lower_bound_is_one_that_is_installed_and_tested(oldest):
     for line in required:
         name, _, version = oldest.oldest(line).partition('==')
         assert Requirement(line).specifier.contains(version), line
-        assert Requirement(line).specifier.contains(metadata.version(name), prereleases=True), (line, metadata.version(name))
+        assert Requirement(line).specifier.contains(metadata.version(name), prereleases=True), (
+            line,
+            metadata.version(name),
+        )
 
-@pytest.mark.parametrize('line, constraint', [('torch>=2.6', 'torch==2.6'), ('nbdev >= 3.3.26, <4', 'nbdev==3.3.26'), ('numpy', None), ('numpy<3', None)])
+@pytest.mark.parametrize('line, constraint', [('torch>=2.6', 'torch==2.6'), ('nbdev >= 3.3.26, <4', 'nbdev==3.3.26'),
+                                              ('numpy', None), ('numpy<3', None)])
 def test_a_requirement_without_a_lower_bound_is_noticed(line, constraint, oldest):
     assert oldest.oldest(line) == constraint
 
 def test_the_other_kind_of_processor_can_be_seen():
-    "With .ci/other on PYTHONPATH, gan_nb hears the other answer to whether there is bfloat16, and PyTorch itself the true one"
-    question = ('import torch; from gan_nb.training import _autocast_dtype; print(_autocast_dtype(torch.device("cpu"), "auto"),'
+    """With .ci/other on PYTHONPATH, gan_nb hears the other answer to whether there is bfloat16, and PyTorch itself the
+    true one"""
+    question = ('import torch; from gan_nb.engines import autocast_dtype; '
+                'print(autocast_dtype(torch.device("cpu"), "auto"),'
                 ' torch.cpu._is_avx512_bf16_supported(), torch.cpu._is_amx_tile_supported())')
-    def answer(**env): return subprocess.run([sys.executable, '-c', question], env=os.environ | env, capture_output=True, text=True, check=True).stdout.split()
+    def answer(**env):
+        return subprocess.run([sys.executable, '-c', question], env=os.environ | env, capture_output=True, text=True,
+                              check=True).stdout.split()
     before = os.environ.get('PYTHONPATH', '')
     here, there = answer(), answer(PYTHONPATH=os.pathsep.join([str(ROOT/'.ci/other'), *([before] if before else [])]))
     assert {here[0], there[0]} == {'None', 'torch.bfloat16'} and here[1:] == there[1:]

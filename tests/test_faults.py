@@ -1,5 +1,6 @@
-"What may happen to a run and must not end it: killed, resumed elsewhere, two at once, full disks, vanished files, files from before"
-import json, os, random, signal, subprocess, sys, time
+"""What may happen to a run and must not end it: killed, resumed elsewhere, two at once, full disks, vanished files,
+files from before"""
+import json, os, subprocess, sys, time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from gan_nb.runs import checkpoints
 from gan_nb.checkpoint import load_run, save_run
 from gan_nb.data import digits, load_data
 from gan_nb.recipes import recipe, recipes
-from gan_nb.training import Trainer
 from test_cli import ENV, SMALL, command, refused, run
 
 ROOT = Path(__file__).parent.parent
@@ -32,14 +32,18 @@ def test_a_checkpoint_from_before_still_loads(form):
 def test_faults_in_short(tmp_path):
     "The script that fills the book's table, with small numbers: the same zeros"
     out = tmp_path/'faults.json'
-    r = subprocess.run([sys.executable, ROOT/'benchmarks/faults.py', '--kill', '3', '--damaged', '40', '--inputs', '140', '--saves', '100', '--steps', '1000', '--out', out],
+    r = subprocess.run([sys.executable, ROOT/'benchmarks/faults.py', '--kill', '3', '--damaged', '40', '--inputs',
+                        '140', '--saves', '100', '--steps', '1000', '--out', out],
                        env=ENV, capture_output=True, text=True, timeout=900)
     assert r.returncode == 0, r.stderr
     f = json.loads(out.read_text())
     k, c, i, t = f['kills'], f['checkpoints'], f['inputs'], f['time']
-    assert (k['kills'], k['resumed'], k['damaged'], k['half_lines'], k['same_weights'], k['same_losses']) == (3, 3, 0, 0, True, True), k
+    assert (k['kills'], k['resumed'], k['damaged'], k['half_lines'], k['same_weights'],
+            k['same_losses']) == (3, 3, 0, 0, True, True), k
     assert k['most_steps_lost'] <= k['save_interval'], k
-    assert c['noticed'] > 30 and c['unnoticed'] == c['more_than_a_line'] == 0 and c['offered'] == c['previous_loads'] > 20, c
+    assert (
+        c['noticed'] > 30 and c['unnoticed'] == c['more_than_a_line'] == 0 and c['offered'] == c['previous_loads'] > 20
+    ), c
     assert i['tried'] == i['works'] + i['refused'] == 140 and min(i['works'], i['refused']) > 20, (i, r.stderr)
     assert i['more_than_a_line'] == i['left_something'] == i['executed'] == 0 and i['most_memory_mb'] < 1500, i
     assert t['files_early'] == t['files_late'] and t['growth'] < .05, t
@@ -49,7 +53,8 @@ SMALLER = dict(latent_dim=4, batch_size=6, steps=8)
 
 def narrow(r):
     "The same recipe with small networks"
-    return replace(r, width=8, **{k: v | ({'width': 8} if 'width' in v else {}) for k, v in dict(generator=r.generator, discriminator=r.discriminator).items()})
+    return replace(r, width=8, **{k: v | ({'width': 8} if 'width' in v else {}) for k,
+                                  v in dict(generator=r.generator, discriminator=r.discriminator).items()})
 
 def make(case, folder):
     r = narrow(recipe(case['name'], **SMALLER))
@@ -80,7 +85,8 @@ for i, case in enumerate(f.CASES):
 def test_every_recipe_goes_on_to_the_bit_in_another_process(tmp_path):
     "Four steps here and four there are eight: each weight, each moment and each loss, from memory and from a stream"
     d = digits(12)
-    for i in range(20):                                                            # a folder for each class: some recipes ask for labels
+    # a folder for each class: some recipes ask for labels
+    for i in range(20):
         (path := tmp_path/f'digits/{d.labels[i]}').mkdir(parents=True, exist_ok=True)
         Image.fromarray(d.images[i, 0].numpy()).save(path/f'{i}.png')
     want = {}
@@ -90,7 +96,8 @@ def test_every_recipe_goes_on_to_the_bit_in_another_process(tmp_path):
         save_run(t, tmp_path/f'run_{i}')
         want[str(i)] = train(t, 4, 8)
         save_run(t, tmp_path/f'whole_{i}')
-    r = subprocess.run([sys.executable, '-c', RESUME, ROOT/'tests', tmp_path], env=ENV | dict(PYTHONHASHSEED='7'), capture_output=True, text=True, timeout=300)
+    r = subprocess.run([sys.executable, '-c', RESUME, ROOT/'tests', tmp_path], env=ENV | dict(PYTHONHASHSEED='7'),
+                       capture_output=True, text=True, timeout=300)
     assert r.returncode == 0, r.stderr
     found = json.loads((tmp_path/'found.json').read_text())
     for i, case in enumerate(CASES):
@@ -99,7 +106,8 @@ def test_every_recipe_goes_on_to_the_bit_in_another_process(tmp_path):
         for f in sorted(p.name for p in b.iterdir()): assert (a/f).read_bytes() == (b/f).read_bytes(), (case, f)
 
 def start(*args, cwd):
-    return subprocess.Popen([command('gan_train'), *map(str, args)], cwd=cwd, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([command('gan_train'), *map(str, args)], cwd=cwd, env=ENV, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
 
 def wait_for(path, pattern, p):
     for _ in range(900):
@@ -128,7 +136,8 @@ def test_two_processes_in_one_folder(tmp_path):
     assert r.returncode == 0 and not (tmp_path/'run/running.json').exists(), r.stderr
 
 def test_a_reader_at_any_moment(tmp_path):
-    "A run that saves at every step, and somebody who loads it again and again: always a whole checkpoint, never an older one than before"
+    """A run that saves at every step, and somebody who loads it again and again: always a whole checkpoint, never an
+    older one than before"""
     p = start(*SMALL, '--steps', 100000, '--save-every', 1, '--out', 'run', cwd=tmp_path)
     wait_for(tmp_path, 'run/checkpoints/step_*1', p)
     steps = [load_run(tmp_path/'run', device='cpu').steps_done for _ in range(60)]
@@ -143,7 +152,8 @@ def test_killed_with_workers(tmp_path, photos):
         data.workers = 2
         gan = recipe('rpgan_mlp', width=8, batch_size=4).trainer(data, device='cpu')
         gan.fit(100000, [Checkpoint('run', every=5)])"""
-    p = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', code], cwd=tmp_path, env=ENV, stderr=subprocess.PIPE, text=True)
+    p = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', code], cwd=tmp_path, env=ENV, stderr=subprocess.PIPE,
+                         text=True)
     wait_for(tmp_path, 'run/checkpoints/step_*5', p)
     p.kill(); p.wait()
     step = int(checkpoints(tmp_path/'run')[-1].name[5:]) + 3
@@ -170,7 +180,9 @@ def test_a_file_vanishes_in_mid_run(tmp_path, photos):
     assert run('gan_train', '--resume', 'run', '--steps', 12, cwd=tmp_path).returncode == 0
 
 def mounted(path, options='size=4m'):
-    if os.geteuid() or subprocess.run(['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', path], capture_output=True).returncode: pytest.skip('needs the right to mount a tmpfs')
+    if os.geteuid() or subprocess.run(['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', path],
+                                      capture_output=True).returncode:
+        pytest.skip('needs the right to mount a tmpfs')
 
 def test_the_disk_fills_up_while_samples_are_drawn(tmp_path):
     "The last checkpoint stays whole, and with room again the run goes on"
@@ -178,7 +190,8 @@ def test_the_disk_fills_up_while_samples_are_drawn(tmp_path):
     disk.mkdir()
     mounted(disk)
     try:
-        p = start(*SMALL, '--steps', 100000, '--recipe', 'dcgan', '--sample-every', 1, '--save-every', 1000000, '--out', 'run', cwd=disk)
+        p = start(*SMALL, '--steps', 100000, '--recipe', 'dcgan', '--sample-every', 1, '--save-every', 1000000,
+                  '--out', 'run', cwd=disk)
         wait_for(disk, 'run/samples/*.png', p)
         (disk/'filler').write_bytes(b'')
         with open(disk/'filler', 'wb', buffering=0) as f:
@@ -188,7 +201,8 @@ def test_the_disk_fills_up_while_samples_are_drawn(tmp_path):
         out, err = p.communicate(timeout=60)
         assert p.returncode == 2 and len(err.strip().splitlines()) >= 1 and 'Traceback' not in err, err
         assert 'No space left' in err and 'last good checkpoint' in err, err
-        for line in (disk/'run/log.jsonl').read_text().splitlines() if (disk/'run/log.jsonl').exists() else []: json.loads(line)
+        for line in (disk/'run/log.jsonl').read_text().splitlines() if (disk/'run/log.jsonl').exists() else []:
+            json.loads(line)
         (disk/'filler').unlink()
         step = load_run(disk/'run', device='cpu').steps_done
         r = run('gan_train', '--resume', 'run', '--steps', step + 2, cwd=disk)
@@ -199,12 +213,14 @@ def test_a_folder_that_may_only_be_read(tmp_path):
     "One line, and sampling to elsewhere still works"
     assert run('gan_train', *SMALL, '--steps', 2, '--out', 'disk/run', cwd=tmp_path).returncode == 0
     disk = tmp_path/'disk'
-    if os.geteuid() or subprocess.run(['mount', '--bind', disk, disk], capture_output=True).returncode: pytest.skip('needs the right to mount')
+    if os.geteuid() or subprocess.run(['mount', '--bind', disk, disk], capture_output=True).returncode:
+        pytest.skip('needs the right to mount')
     try:
         subprocess.run(['mount', '-o', 'remount,ro,bind', disk], check=True)
         refused(run('gan_train', '--resume', 'disk/run', '--steps', 4, cwd=tmp_path), 'Read-only')
         refused(run('gan_sample', 'disk/run', cwd=tmp_path), 'Read-only')
-        assert run('gan_sample', 'disk/run', '--out', 'grid.png', cwd=tmp_path).returncode == 0 and (tmp_path/'grid.png').exists()
+        assert run('gan_sample', 'disk/run', '--out', 'grid.png',
+                   cwd=tmp_path).returncode == 0 and (tmp_path/'grid.png').exists()
     finally: subprocess.run(['umount', '-l', disk])
 
 POISON = """if 1:
@@ -220,10 +236,13 @@ POISON = """if 1:
     _run_cli(gan_train.__wrapped__, False, ['source'])
 """
 
-@pytest.mark.parametrize('times, args, status, says', [(1, [], 2, 'at step 7'), (2, ['--on-nan', 'rollback'], 0, 'half the learning rate (2 of 3)'), (9, ['--on-nan', 'rollback'], 2, 'half the learning rate (3 of 3)')])
+@pytest.mark.parametrize('times, args, status, says',
+                         [(1, [], 2, 'at step 7'), (2, ['--on-nan', 'rollback'], 0, 'half the learning rate (2 of 3)'),
+                          (9, ['--on-nan', 'rollback'], 2, 'half the learning rate (3 of 3)')])
 def test_a_loss_that_is_no_number(times, args, status, says, tmp_path):
     "Stop, naming term, step and checkpoint; or go back at half the learning rate, three times at most"
-    r = subprocess.run([sys.executable, '-c', POISON, *SMALL, '--steps', '12', '--save-every', '5', '--out', 'run', *args], cwd=tmp_path, env=ENV | dict(TIMES=str(times)),
+    r = subprocess.run([sys.executable, '-c', POISON, *SMALL, '--steps', '12', '--save-every', '5', '--out', 'run',
+                        *args], cwd=tmp_path, env=ENV | dict(TIMES=str(times)),
                        capture_output=True, text=True, timeout=120)
     assert r.returncode == status and says in r.stderr and 'Traceback' not in r.stderr, r.stderr
     t = load_run(tmp_path/'run', device='cpu')

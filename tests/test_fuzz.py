@@ -7,8 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 
-from gan_nb.runs import CheckpointError, checkpoints, read_config
-from gan_nb.descriptions import assemble, describe
+from gan_nb.runs import CheckpointError, checkpoints
 from gan_nb.checkpoint import load_run, save_run
 from gan_nb.cli import _parse_size
 from gan_nb.files import DataError
@@ -18,7 +17,8 @@ from gan_nb.players import Schedule
 
 few = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 anything = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-                        lambda x: st.lists(x, max_size=4) | st.dictionaries(st.text(max_size=8), x, max_size=4), max_leaves=8)
+                        lambda x: st.lists(x, max_size=4) | st.dictionaries(st.text(max_size=8), x, max_size=4),
+                        max_leaves=8)
 fields = st.sampled_from(sorted(Recipe.__dataclass_fields__))
 
 def one_line(e): assert 0 < len(str(e).splitlines()) <= 1, str(e)
@@ -31,7 +31,8 @@ def test_sizes(text):
     assert min(size if isinstance(size, tuple) else (size,)) >= 8
 
 @few
-@given(st.text(max_size=10) | st.sampled_from(['linear', 'cosine', 'constant']), st.floats() | anything, st.floats(0, 1))
+@given(st.text(max_size=10) | st.sampled_from(['linear', 'cosine', 'constant']), st.floats() | anything,
+       st.floats(0, 1))
 def test_schedules(name, to, progress):
     try: s = Schedule(name, to)
     except (ValueError, TypeError): return
@@ -46,7 +47,8 @@ def test_recipes(changes):
     except ValueError: return
     try:
         r = Recipe.from_json(text)
-        if all(isinstance(n, int) and n < 1000 for n in (r.width, r.latent_dim, r.batch_size)): r.trainer(ring(), device='cpu').step()
+        if all(isinstance(n, int) and n < 1000 for n in (r.width, r.latent_dim, r.batch_size)):
+            r.trainer(ring(), device='cpu').step()
     except (ValueError, TypeError) as e: one_line(e)
 
 @pytest.fixture(scope='module')
@@ -67,18 +69,21 @@ def test_json_of_a_run(a_run, file, key, value):
     x.pop('checksum')
     target = x['trainer'] if file == 'config.json' and key else x
     try:
-        path.write_text(json.dumps(target | {k: value for k in (key, *list(target)[:len(key) % 5])} if target is x else x | dict(trainer=target | {list(target)[len(key) % len(target)]: value})))
+        path.write_text(json.dumps(target | {k: value for k in (key, *list(target)[:len(key) % 5])} if target is x
+                                   else x | dict(trainer=target | {list(target)[len(key) % len(target)]: value})))
         t = load_run(a_run, device='cpu')
         assert t.sample(2, seed=0).shape == (2, 2)
     except CheckpointError as e: one_line(e)
     finally: path.write_bytes(kept)
 
 @few
-@given(st.binary(max_size=300), st.sampled_from(['png', 'jpg', 'gif', 'webp', 'tif', 'bmp', 'ico']), st.integers(1, 9), st.integers(1, 9), st.integers(0, 400))
+@given(st.binary(max_size=300), st.sampled_from(['png', 'jpg', 'gif', 'webp', 'tif', 'bmp', 'ico']), st.integers(1, 9),
+       st.integers(1, 9), st.integers(0, 400))
 def test_pictures(noise, ending, w, h, at):
     "A good picture with noise written into it, beside a good one"
     buf = io.BytesIO()
-    Image.new('RGB', (w, h), 'red').save(buf, format=dict(jpg='jpeg', tif='tiff').get(ending, ending) if ending != 'ico' else 'png')
+    Image.new('RGB', (w, h), 'red').save(buf, format=dict(jpg='jpeg', tif='tiff').get(ending, ending)
+                                         if ending != 'ico' else 'png')
     x = buf.getvalue()
     with TemporaryDirectory() as d:
         (Path(d)/f'a.{ending}').write_bytes(x[:at] + noise + x[at + len(noise):])

@@ -13,7 +13,8 @@ def test_goes_on(tmp_path):
     _, whole, _ = train(s, data, 0, tmp_path/'whole', 8, score)
     t = trainer(s, data, 0)
     t.total_steps = 24
-    t.fit(11, [Scores(tmp_path/'part', 8, score), Checkpoint(tmp_path/'part', every=8, keep=1)])        # stopped between two checkpoints
+    # stopped between two checkpoints
+    t.fit(11, [Scores(tmp_path/'part', 8, score), Checkpoint(tmp_path/'part', every=8, keep=1)])
     _, part, error = train(s, data, 0, tmp_path/'part', 8, score)
     numbers = [[{k: r[k] for k in ('step', 'now', 'average')} for r in rows] for rows in (whole, part)]
     assert numbers[0] == numbers[1] and [r['step'] for r in part] == [8, 16, 24] and error is None

@@ -1,24 +1,20 @@
-"What people reported of other libraries' commands, and what attacks brought to light: each test is named after the symptom"
-import json, os, re, shutil, signal, subprocess, sys, time
+"""What people reported of other libraries' commands, and what attacks brought to light: each test is named after the
+symptom"""
+import os, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 from gan_nb.runs import checkpoints
-from gan_nb.core import latents, seed_everything
-from gan_nb.data import ImageData, digits, ring
-from gan_nb.discriminator import MLPDiscriminator
-from gan_nb.generator import MLPGenerator
+from gan_nb.core import seed_everything
+from gan_nb.data import digits
 from gan_nb.r3 import R3Generator
-from gan_nb.losses import nonsaturating
 from gan_nb.features import Features
 from gan_nb.metrics import all_scores, fid
 from gan_nb.explore import principal_directions
-from gan_nb.training import Trainer
 from test_cli import ENV, SMALL, command, refused, run
 
 ROOT = Path(__file__).parent.parent
@@ -47,22 +43,28 @@ def contents(folder):
     found = {}
     for p in sorted(Path(folder).rglob('*')):
         if p.is_dir() or p.name in ('.lock', 'report.html') or 'tensorboard' in p.parts: continue
-        found[str(p.relative_to(folder))] = CLOCKS.sub(b'', p.read_bytes()) if p.suffix in ('.json', '.jsonl') else p.read_bytes()
+        found[str(p.relative_to(folder))] = (
+            CLOCKS.sub(b'', p.read_bytes()) if p.suffix in ('.json', '.jsonl') else p.read_bytes()
+        )
     return found
 
 @posix
-@pytest.mark.parametrize('args', [('--recipe', 'dcgan64', '--set', 'width=4', '--set', 'latent_dim=4'), ('--set', 'width=8')], ids=['dropout', 'dense'])
+@pytest.mark.parametrize('args', [('--recipe', 'dcgan64', '--set', 'width=4', '--set', 'latent_dim=4'),
+                                  ('--set', 'width=8')], ids=['dropout', 'dense'])
 def test_killed_with_scores_on_ends_as_the_undisturbed_run(args, tmp_path):
-    "Of killed runs with --score-every most ended with other random states, another best, other checkpoints; with dropout, with other weights"
+    """Of killed runs with --score-every most ended with other random states, another best, other checkpoints; with
+    dropout, with other weights"""
     args = [*SMALL, *args, '--steps', 200, '--save-every', 30, '--sample-every', 40, '--score-every', 50, '--out']
     r = run('gan_train', *args, 'whole', cwd=tmp_path)
     assert r.returncode == 0, r.stderr
     for i, at in enumerate((9, 14, 23, 31)):
         more = ['--resume', 'killed'] if checkpoints(tmp_path/'killed') else [*map(str, args), 'killed']
         if more[0] == '--resume': more += ['--save-every', '30', '--sample-every', '40', '--score-every', '50']
-        subprocess.run([sys.executable, '-c', KILLED, *more], cwd=tmp_path, env=ENV | dict(KILL_AT=str(at)), capture_output=True, timeout=120)
+        subprocess.run([sys.executable, '-c', KILLED, *more], cwd=tmp_path, env=ENV | dict(KILL_AT=str(at)),
+                       capture_output=True, timeout=120)
         if not checkpoints(tmp_path/'killed'): shutil.rmtree(tmp_path/'killed', ignore_errors=True)
-    r = run('gan_train', '--resume', 'killed', '--save-every', 30, '--sample-every', 40, '--score-every', 50, cwd=tmp_path)
+    r = run('gan_train', '--resume', 'killed', '--save-every', 30, '--sample-every', 40, '--score-every', 50,
+            cwd=tmp_path)
     assert r.returncode == 0, r.stderr
     a, b = contents(tmp_path/'killed'), contents(tmp_path/'whole')
     assert a.keys() == b.keys()
@@ -74,8 +76,10 @@ def test_killed_with_scores_on_ends_as_the_undisturbed_run(args, tmp_path):
 def test_a_reader_that_leaves_does_not_end_a_run(tmp_path):
     "`| head -1` ended training with '[Errno 32] Broken pipe'; a closed stdout was an AttributeError"
     train = f'{command("gan_train")} {" ".join(SMALL)} --steps 60 --out'
-    shell = lambda line: subprocess.run(['bash', '-c', f'set -o pipefail; {line}'], cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=120)
-    for line in (f'{train} a | head -n 1', f'{train} b >&-', f'{command("gan_sample")} b >&-', f'{command("gan_eval")} b -n 40 >&- 2>&-'):
+    shell = lambda line: subprocess.run(['bash', '-c', f'set -o pipefail; {line}'], cwd=tmp_path, env=ENV,
+                                        capture_output=True, text=True, timeout=120)
+    for line in (f'{train} a | head -n 1', f'{train} b >&-', f'{command("gan_sample")} b >&-',
+                 f'{command("gan_eval")} b -n 40 >&- 2>&-'):
         r = shell(line)
         assert r.returncode == 0 and 'Traceback' not in r.stderr and 'Broken pipe' not in r.stderr, (line, r)
     assert all((tmp_path/d/'report.html').exists() for d in 'ab') and (tmp_path/'b/metrics.json').exists()
@@ -84,7 +88,8 @@ def test_a_reader_that_leaves_does_not_end_a_run(tmp_path):
 @pytest.mark.parametrize('after', [.05, .6, 2.5], ids=lambda s: f'after {s} s')
 def test_a_signal_at_any_instant_ends_with_one_line(after, tmp_path):
     "TERM while importing printed nothing, Ctrl-C 43 lines; a TERM at the instant of another ended with -15"
-    p = subprocess.Popen([command('gan_train'), *SMALL, '--steps', '1000000', '--out', 'run'], cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p = subprocess.Popen([command('gan_train'), *SMALL, '--steps', '1000000', '--out', 'run'], cwd=tmp_path, env=ENV,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(after)
     for _ in range(2): p.send_signal(signal.SIGTERM)
     out, err = p.communicate(timeout=60)
@@ -122,7 +127,8 @@ def test_a_walk_that_cannot_be_written_leaves_no_samples(tmp_path):
 
 def test_a_refused_run_leaves_no_folder(tmp_path):
     "gp_gan --batch-size 1: a page of traceback, and a run folder"
-    refused(run('gan_train', '--size', 8, '--recipe', 'gp_gan', '--batch-size', 1, '--set', 'generator.width=[8, 8]', cwd=tmp_path), 'batch_size of at least 2')
+    refused(run('gan_train', '--size', 8, '--recipe', 'gp_gan', '--batch-size', 1, '--set', 'generator.width=[8, 8]',
+                cwd=tmp_path), 'batch_size of at least 2')
     assert not list(tmp_path.iterdir())
 
 # Watching

@@ -1,4 +1,5 @@
-"Faults of loading that people have met here or in other libraries: folders, archives, pictures, labels, worker processes"
+"""Faults of loading that people have met here or in other libraries: folders, archives, pictures, labels, worker
+processes"""
 import io, multiprocessing, os, struct, subprocess, sys, warnings, zipfile, zlib
 
 import numpy as np
@@ -13,7 +14,8 @@ from gan_nb.files import DataError
 from gan_nb.data import ImageData, Mixture, digits, grid, load_data, ring
 from gan_nb.stream import ImageStream
 
-pytestmark = pytest.mark.filterwarnings('ignore:.*fork:DeprecationWarning', 'ignore:Truncated File Read', 'ignore:Corrupt EXIF', 'ignore:Image size')
+pytestmark = pytest.mark.filterwarnings('ignore:.*fork:DeprecationWarning', 'ignore:Truncated File Read',
+                                        'ignore:Corrupt EXIF', 'ignore:Image size')
 
 def picture(value=90, size=(8, 8), mode='L'): return Image.new(mode, size, value)
 
@@ -28,7 +30,8 @@ def album(root, *names):
 
 def png(value=90, before=(), after=()):
     "A PNG with further chunks, (kind, data), before and after its pixels"
-    def chunk(kind, data): return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+    def chunk(kind, data):
+        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
     buf = io.BytesIO()
     picture(value).save(buf, 'png')
     x = buf.getvalue()
@@ -87,7 +90,8 @@ def test_a_run_itself_is_refused(tmp_path):
 
 def floats(root, *arrays, dtype=np.float32):
     root.mkdir(exist_ok=True)
-    for i, a in enumerate(arrays): Image.fromarray(np.full((8, 8), 0, dtype) + np.asarray(a, dtype)).save(root/f'{i}.tif')
+    for i, a in enumerate(arrays):
+        Image.fromarray(np.full((8, 8), 0, dtype) + np.asarray(a, dtype)).save(root/f'{i}.tif')
     return root
 
 @pytest.mark.parametrize('stream', [False, True])
@@ -139,7 +143,8 @@ def test_a_stream_of_ones_own_finds_the_range(tmp_path):
 
 # ---- notes beside a picture
 
-turned = [None, *(Image.Transpose[k] for k in ('FLIP_LEFT_RIGHT', 'ROTATE_180', 'FLIP_TOP_BOTTOM', 'TRANSPOSE', 'ROTATE_90', 'TRANSVERSE', 'ROTATE_270'))]
+turned = [None, *(Image.Transpose[k] for k in ('FLIP_LEFT_RIGHT', 'ROTATE_180', 'FLIP_TOP_BOTTOM', 'TRANSPOSE',
+                                               'ROTATE_90', 'TRANSVERSE', 'ROTATE_270'))]
 
 @pytest.mark.parametrize('kind', ['tiff', 'png', 'jpeg', 'webp'])
 def test_all_orientations(tmp_path, kind):
@@ -154,7 +159,8 @@ def test_all_orientations(tmp_path, kind):
     assert (x - torch.from_numpy(np.array(up)).int()).abs().max() <= (8 if kind == 'jpeg' else 1)
 
 def exif_block(*entries):
-    return b'II*\0' + struct.pack('<IH', 8, len(entries)) + b''.join(struct.pack('<HHI', *e[:3]) + e[3] for e in entries) + b'\0'*4
+    return b'II*\0' + struct.pack('<IH', 8, len(entries)) + b''.join(struct.pack('<HHI', *e[:3]) + e[3]
+                                                                     for e in entries) + b'\0'*4
 
 @pytest.mark.parametrize('kind', range(16))
 def test_an_exif_tag_of_odd_type_is_ignored(tmp_path, kind):
@@ -167,7 +173,8 @@ def test_an_exif_tag_of_odd_type_is_ignored(tmp_path, kind):
 
 large = b'note\0\0' + zlib.compress(b'x'*3_000_000)
 
-@pytest.mark.parametrize('chunk', [(b'eXIf', b'junk junk'), (b'eXIf', b''), (b'zTXt', large), (b'iCCP', large), (b'pHYs', b'x'), (b'cHRM', b'x'), (b'acTL', b'x')],
+@pytest.mark.parametrize('chunk', [(b'eXIf', b'junk junk'), (b'eXIf', b''), (b'zTXt', large), (b'iCCP', large),
+                                   (b'pHYs', b'x'), (b'cHRM', b'x'), (b'acTL', b'x')],
                          ids=['exif', 'empty exif', 'text', 'profile', 'pHYs', 'cHRM', 'acTL'])
 @pytest.mark.parametrize('place', ['before', 'after'])
 def test_notes_in_a_png_do_not_sink_it(tmp_path, chunk, place):
@@ -181,7 +188,8 @@ def test_notes_in_a_jpeg_do_not_sink_it(tmp_path):
     for i, note in enumerate([b'ICC_PROFILE\0', b'MPF\0junk', b'Exif\0\0MM', b'Photoshop 3.0\x008BIM\4']):
         marker = [0xe2, 0xe2, 0xe1, 0xed][i]
         x = buf.getvalue()
-        (tmp_path/f'{i}.jpg').write_bytes(x[:2] + bytes([0xff, marker]) + struct.pack('>H', len(note) + 2) + note + x[2:])
+        (tmp_path/f'{i}.jpg').write_bytes(x[:2] + bytes([0xff, marker]) + struct.pack('>H', len(note) + 2) + note +
+                                          x[2:])
     assert first(load_data(tmp_path, 8)) == [77]*4
 
 def test_a_broken_picture_is_still_refused(tmp_path):
@@ -198,7 +206,8 @@ def test_a_large_jpeg_is_decoded_smaller(tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         assert first(load_data(tmp_path, 16)) == [77]
-        refused(DataError, lambda: load_data(tmp_path, 96), '180 x 180 pixels exceed', 'store it smaller')      # not small enough
+        # not small enough
+        refused(DataError, lambda: load_data(tmp_path, 96), '180 x 180 pixels exceed', 'store it smaller')
     picture(77, (180, 180)).save(tmp_path/'a.jpg', progressive=True)
     refused(DataError, lambda: load_data(tmp_path, 16), 'store it smaller')
     picture(77, (300, 300)).save(tmp_path/'a.jpg')
@@ -243,12 +252,15 @@ def test_what_is_no_data_set_says_so():
 
 # ---- splits and classes
 
-@pytest.mark.parametrize('train, judge', [('train', 'test'), ('Train', 'Test'), ('training', 'testing'), ('TRAIN', 'VAL'), ('train', 'eval'), ('train', 'validation'),
-                                          ('Training', 'Valid'), ('train2017', 'val2017'), ('seg_train', 'seg_test'), ('train_images', 'test_images'),
+@pytest.mark.parametrize('train, judge', [('train', 'test'), ('Train', 'Test'), ('training', 'testing'),
+                                          ('TRAIN', 'VAL'), ('train', 'eval'), ('train', 'validation'),
+                                          ('Training', 'Valid'), ('train2017', 'val2017'), ('seg_train', 'seg_test'),
+                                          ('train_images', 'test_images'),
                                           ('TrainSet', 'TestSet'), ('train', 'test_set'), ('train-data', 'dev-data')])
 def test_test_images_are_not_trained_on(tmp_path, train, judge):
     "Train/Test, training/testing and the like became two classes"
-    data = load_data(album(tmp_path, f'{train}/cats/1.png', f'{train}/dogs/2.png', f'{judge}/cats/3.png', f'{judge}/dogs/4.png', f'{judge}/dogs/5.png'), 8)
+    data = load_data(album(tmp_path, f'{train}/cats/1.png', f'{train}/dogs/2.png', f'{judge}/cats/3.png',
+                           f'{judge}/dogs/4.png', f'{judge}/dogs/5.png'), 8)
     assert (len(data), data.classes) == (2, ['cats', 'dogs'])
     assert f'left out: {judge} (3 images)' in repr(data)
 
@@ -258,7 +270,8 @@ def test_two_heaps_of_an_unpaired_set(tmp_path):
     assert (data.classes, data.labels.tolist(), data.left_out) == (['A', 'B'], [0, 1], dict(testA=1, testB=1))
 
 def test_a_split_below_the_classes(tmp_path):
-    data = load_data(album(tmp_path, 'cats/train/1.png', 'cats/test/2.png', 'dogs/train/3.png', 'dogs/test/4.png', 'dogs/masks/5.png'), 8)
+    data = load_data(album(tmp_path, 'cats/train/1.png', 'cats/test/2.png', 'dogs/train/3.png', 'dogs/test/4.png',
+                           'dogs/masks/5.png'), 8)
     assert (data.names, data.classes) == (['cats/train/1.png', 'dogs/train/3.png'], ['cats', 'dogs'])
 
 def test_folders_that_are_no_split_are_classes(tmp_path):
@@ -320,7 +333,8 @@ def test_a_zip_has_one_budget(tmp_path):
     z = zipped(tmp_path/'a.zip', *(f'{i}.png' for i in range(3)))
     x = bytearray(z.read_bytes())
     at = -1
-    while (at := x.find(b'PK\1\2', at + 1)) >= 0: x[at + 24:at + 28] = struct.pack('<I', 2**31 - 1)      # what the directory says of their sizes
+    # what the directory says of their sizes
+    while (at := x.find(b'PK\1\2', at + 1)) >= 0: x[at + 24:at + 28] = struct.pack('<I', 2**31 - 1)
     z.write_bytes(x)
     refused(DataError, lambda: load_data(z, 8), f'inflate to {3*(2**31 - 1):,} bytes', 'unpack it', 'budget=')
     zipped(z, '1.png', '2.png')
@@ -342,18 +356,23 @@ def test_a_folder_called_digits_is_spoken_of(tmp_path, monkeypatch):
 
 def five(): return torch.zeros(5, 1, 8, 8, dtype=torch.uint8)
 
-@pytest.mark.parametrize('labels, says', [([0., .7, 1.2, 0, 1], 'float'), (torch.eye(5), 'float32 (5, 5)'), (np.ones(5), 'float64'), (list('abcde'), 'whole numbers'),
+@pytest.mark.parametrize('labels, says', [([0., .7, 1.2, 0, 1], 'float'), (torch.eye(5), 'float32 (5, 5)'),
+                                          (np.ones(5), 'float64'), (list('abcde'), 'whole numbers'),
                                           ([0, 1, 2, 3, 10**12], '1000000')])
 def test_labels_are_whole_numbers(labels, says):
     "0.7 became class 0"
     refused(ValueError, lambda: ImageData(five(), labels), 'labels must', says)
 
 def test_labels_of_numpy():
-    for kind in (np.uint8, np.int16, np.uint16, np.int64): assert ImageData(five(), np.arange(5, dtype=kind)).n_classes == 5
+    for kind in (np.uint8, np.int16, np.uint16, np.int64):
+        assert ImageData(five(), np.arange(5, dtype=kind)).n_classes == 5
     assert ImageData(five(), range(5), np.array(list('abcde'))).classes == list('abcde')
 
-@pytest.mark.parametrize('images, says', [(torch.rand(5, 1, 8, 8), 'to_image'), (torch.rand(5, 7), 'vectors are no images'), (five()[:, 0], 'images[:, None]'),
-                                          (torch.zeros(5, 8, 8, 3, dtype=torch.uint8), 'permute(0, 3, 1, 2)'), ([picture()], 'images must be'), ('photos', 'images must be')])
+@pytest.mark.parametrize('images, says', [(torch.rand(5, 1, 8, 8), 'to_image'),
+                                          (torch.rand(5, 7), 'vectors are no images'),
+                                          (five()[:, 0], 'images[:, None]'),
+                                          (torch.zeros(5, 8, 8, 3, dtype=torch.uint8), 'permute(0, 3, 1, 2)'),
+                                          ([picture()], 'images must be'), ('photos', 'images must be')])
 def test_what_is_no_tensor_of_bytes_says_what_to_do(images, says):
     refused(ValueError, lambda: ImageData(images), 'images must be', says)
 
@@ -364,12 +383,17 @@ def test_numbers_of_numpy_are_numbers():
     assert torch.equal(next(it)[0], next(data.batches(4, 3, 'cpu'))[0])
     it.position = np.int64(8)
     assert type(it.position) is int and type(it.batch_size) is int
-    assert type(ring(np.int64(5), np.float32(2)).config['n']) is int and type(ring(np.int64(5), np.float32(2)).config['radius']) is float
+    assert (
+        type(ring(np.int64(5), np.float32(2)).config['n']) is int
+        and type(ring(np.int64(5), np.float32(2)).config['radius']) is float
+    )
 
 not_counts = [
     lambda: digits(8.), lambda: digits(8, 1.), lambda: digits('8'), lambda: digits(True), lambda: digits(8).batches(4.),
-    lambda: digits(8).batches(4, 1.5), lambda: digits(8).batches(4, -1), lambda: ring(8.), lambda: grid(5.), lambda: ring(std='a'),
-    lambda: ring(std=float('nan')), lambda: Mixture([[0, 0]], 1, 1e4), lambda: setattr(digits(8).batches(4), 'position', 8.)]
+    lambda: digits(8).batches(4, 1.5), lambda: digits(8).batches(4, -1), lambda: ring(8.), lambda: grid(5.),
+    lambda: ring(std='a'),
+    lambda: ring(std=float('nan')), lambda: Mixture([[0, 0]], 1, 1e4),
+    lambda: setattr(digits(8).batches(4), 'position', 8.)]
 
 @pytest.mark.parametrize('make', not_counts)
 def test_floats_count_nothing(make): refused(ValueError, make)
@@ -403,20 +427,23 @@ print(len(next(data.batches(4, device="cpu"))[0]))
 
 class Loader:
     "Stands for a DataLoader whose processes end after some items"
-    def __init__(self, items, error, num_workers=1): self.items, self.error, self.num_workers = items, error, num_workers
+    def __init__(self, items, error, num_workers=1):
+        self.items, self.error, self.num_workers = items, error, num_workers
     def __iter__(self):
         yield from self.items
         raise self.error
 
 @pytest.mark.parametrize('method', ['fork', 'spawn', 'forkserver'])
 @pytest.mark.parametrize('items', [[], [1]])
-@pytest.mark.parametrize('error', [RuntimeError('worker (pid(s) 7) exited unexpectedly'), BrokenPipeError(32, 'Broken pipe'), EOFError()])
+@pytest.mark.parametrize('error', [RuntimeError('worker (pid(s) 7) exited unexpectedly'),
+                                   BrokenPipeError(32, 'Broken pipe'), EOFError()])
 def test_workers_that_end_are_spoken_of(monkeypatch, method, items, error):
     "A raw RuntimeError of the loader; only before the first batch is the guard a likely reason"
     if items and not isinstance(error, RuntimeError): return
     monkeypatch.setattr(multiprocessing, 'get_start_method', lambda: method)
     guard = not items and method != 'fork'
-    refused(DataError, lambda: list(S._decoded(Loader(items, error), 'photos')), 'workers', '__main__' if guard else 'want of memory')
+    refused(DataError, lambda: list(S._decoded(Loader(items, error), 'photos')), 'workers', '__main__' if guard
+            else 'want of memory')
 
 def test_other_errors_of_a_loader_stay_what_they_are():
     with pytest.raises(RuntimeError, match='CUDA'): list(S._decoded(Loader([1], RuntimeError('CUDA error')), 'photos'))

@@ -1,4 +1,5 @@
-"What people reported of other libraries' checkpoints, and what attacks brought to light, tried on runs: each test is named after the symptom"
+"""What people reported of other libraries' checkpoints, and what attacks brought to light, tried on runs: each test is
+named after the symptom"""
 import json, os, subprocess, sys, time, warnings
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from gan_nb import checkpoint as ours, store
 from gan_nb.checkpoint import Checkpoint, load_run, save_run
@@ -20,7 +20,6 @@ from gan_nb.losses import hinge, nonsaturating
 from gan_nb.penalties import GradientPenalty, r1
 from gan_nb.runs import seal, sha256_of
 from gan_nb.callbacks import Callback
-from gan_nb.game import Game
 from gan_nb.training import Trainer
 from gan_nb.players import cosine
 
@@ -30,7 +29,7 @@ Adam = torch.optim.Adam
 def make(G=None, D=None, data=None, **kw):
     seed_everything(0)
     G, D = G or MLPGenerator(4, SHAPE, width=8), D or MLPDiscriminator(SHAPE, width=8)
-    return Trainer(Game(G, D), data or digits(8),
+    return Trainer(G, D, data or digits(8),
                    **dict(loss=nonsaturating, penalties=[r1(1.)], batch_size=8, device='cpu', precision='fp32') | kw)
 
 def load(path, **kw): return load_run(path, device='cpu', data=kw.pop('data', digits(8)), **kw)
@@ -68,7 +67,8 @@ def test_a_kill_after_the_first_checkpoint_leaves_a_run(tmp_path, monkeypatch):
 
 # Who writes and who reads
 
-@pytest.mark.parametrize('kw', [dict(batch_size=np.int64(8)), dict(ema=np.float32(.5)), dict(penalties=[GradientPenalty('real', 0., 1e5)]),
+@pytest.mark.parametrize('kw', [dict(batch_size=np.int64(8)), dict(ema=np.float32(.5)),
+                                dict(penalties=[GradientPenalty('real', 0., 1e5)]),
                                 dict(opt_G=partial(Adam, lr=np.float32(1e-3))), dict(augment='adaptive')])
 def test_numbers_that_train_are_numbers_that_load(kw, tmp_path):
     "NumPy numbers as settings, a heavy penalty, and adaptive augmentation with its own defaults could not be saved"
@@ -89,7 +89,8 @@ def test_settings_changed_on_resume_are_those_of_the_next_checkpoint(run):
     gan = load(run, batch_size=16, penalties=[r1(5.)], loss=hinge, schedules={})
     gan.fit(1)
     said = warned(lambda: save_run(gan, run))
-    assert any('batch_size 8 -> 16' in s and 'penalties' in s and 'loss nonsaturating -> hinge' in s for s in said), said
+    assert any('batch_size 8 -> 16' in s and 'penalties' in s and 'loss nonsaturating -> hinge' in s
+               for s in said), said
     again = load(run)
     assert (again.batch_size, again.loss, again.schedules, again.penalties[0].weight) == (16, hinge, {}, 2.5)
     assert load(run, step=3).batch_size == 8                                     # the older one is what it was
@@ -106,10 +107,10 @@ def test_an_average_that_ends_on_resume(run):
 def test_an_optimizer_handed_over_on_resume_takes_effect(run):
     "opt_G=partial(Adam, lr=1e-5) was ignored without a word"
     gan = load(run, opt_G=partial(Adam, lr=1e-5, betas=(0., .9)), schedules={})
-    assert gan.players['G'].opt.param_groups[0]['lr'] == 1e-5 and gan.players['G'].opt.param_groups[0]['betas'] == (0., .9)
-    assert len(gan.players['G'].opt.state) > 0 and gan.players['D'].opt.param_groups[0]['lr'] != 1e-5
+    assert gan.opt_G.param_groups[0]['lr'] == 1e-5 and gan.opt_G.param_groups[0]['betas'] == (0., .9)
+    assert len(gan.opt_G.state) > 0 and gan.opt_D.param_groups[0]['lr'] != 1e-5
     gan.fit(1)
-    assert gan.players['G'].opt.param_groups[0]['lr'] == 1e-5
+    assert gan.opt_G.param_groups[0]['lr'] == 1e-5
 
 def test_an_engine_is_part_of_the_description(run):
     assert read_config(run)['trainer']['engine'] == 'eager'
@@ -129,7 +130,7 @@ def test_an_optimizer_with_many_states_loads_again(tmp_path):
     gan.fit(2)
     save_run(gan, tmp_path/'run')
     again = load(tmp_path/'run', opt_G=five)
-    assert all(len(s) == 6 for s in again.players['G'].opt.state.values())
+    assert all(len(s) == 6 for s in again.opt_G.state.values())
 
 class Tied(MLPGenerator):
     def __init__(self):
@@ -156,7 +157,7 @@ def test_nothing_is_published_that_could_not_be_read(run, monkeypatch):
     "A state that the reader would refuse is refused by the writer, and the older checkpoint stays"
     gan = load(run)
     gan.fit(1)
-    gan.players['G'].opt.param_groups[0]['eps'] = -1.
+    gan.opt_G.param_groups[0]['eps'] = -1.
     refused('eps must', lambda: save_run(gan, run))
     assert [p.name for p in checkpoints(run)] == ['step_00000003'] and load(run).steps_done == 3
     assert [p.name for p in (run/'checkpoints').iterdir()] == ['step_00000003']
@@ -175,7 +176,8 @@ def test_other_data_on_resume_is_refused_with_what_differs(tmp_path):
     save_run(make(data=Named(**kept)), tmp_path/'run')
     load(tmp_path/'run', data=Named(**kept))
     refused('9 images for 10', lambda: load(tmp_path/'run', data=Named(**kept | dict(images=9))))
-    refused('classes without cat and with cats', lambda: load(tmp_path/'run', data=Named(**kept | dict(classes=['cats', 'dog']))))
+    refused('classes without cat and with cats',
+            lambda: load(tmp_path/'run', data=Named(**kept | dict(classes=['cats', 'dog']))))
     refused('classes in another order', lambda: load(tmp_path/'run', data=Named(**kept | dict(classes=['dog', 'cat']))))
     refused('other_data=True', lambda: load(tmp_path/'run', data=Named(**kept | dict(names='bb'))))
     gan = load(tmp_path/'run', data=Named(**kept | dict(images=9)), other_data=True)
@@ -200,7 +202,8 @@ def test_a_kill_between_publishing_and_pruning_leaves_no_more_checkpoints(tmp_pa
     def train(path, gan, steps): gan.fit(steps, [Checkpoint(path, every=1, keep=2)])
     train(tmp_path/'whole', make(), 4)
     gan = make()
-    with monkeypatch.context() as m:                                             # from step 2 on, nothing is pruned any more
+    # from step 2 on, nothing is pruned any more
+    with monkeypatch.context() as m:
         m.setattr(store, 'remove_checkpoint', lambda folder: None)
         train(tmp_path/'killed', gan, 4)
     assert len(checkpoints(tmp_path/'killed')) == 5
@@ -213,7 +216,8 @@ def test_temporary_files_of_dead_processes_go_with_the_next_command(run):
     "Files that a killed process was writing stayed for ever, in the folder and in samples/, features/ and checkpoints/"
     code = "import sys; from gan_nb.files import temporary; [temporary(p).write_bytes(b'half') for p in sys.argv[1:]]"
     for name in ('samples', 'features'): (run/name).mkdir()
-    places = [run/'samples.png', run/'samples/step_1.png', run/'features/features.json', run/'checkpoints/step_00000004']
+    places = [run/'samples.png', run/'samples/step_1.png', run/'features/features.json',
+              run/'checkpoints/step_00000004']
     subprocess.run([sys.executable, '-c', code, *map(str, places)], check=True)
     assert len([p for p in run.rglob('.*.tmp-*')]) == 4
     load(run).fit(0, [Checkpoint(run)])
@@ -252,24 +256,34 @@ def sign(folder, file):
 
 GROUP = ('optimizers', 'opt_G', 'param_groups', 0)
 EDITS = [('state.json', *GROUP, name, value) for name, values in dict(
-    lr=[-1., 1e300, True, 'fast', None, float('nan')], betas=[[.5], [.1, .2, .3], None, [1., .9], [.5, -.1]], eps=[-1., None], weight_decay=[-1e30],
+    lr=[-1., 1e300, True, 'fast', None, float('nan')], betas=[[.5], [.1, .2, .3], None, [1., .9], [.5, -.1]],
+    eps=[-1., None], weight_decay=[-1e30],
     maximize=[True], amsgrad=[True], initial_lr=[-1., 'x'], scheduled_lr=[None]).items() for value in values]
 EDITS += [('state.json', name, value) for name, values in dict(
-    steps_done=[-1, 2.5, True, None], total_steps=['x'], position=[-1, []], best=[7, dict(name='fid'), dict(name='fid', value=float('nan'), step=1)],
-    pending=[7, [[1]], [['a', {}]]], optimizers=[None, []], sha256=[None, []], bytes=[None, {}, []]).items() for value in values]
+    steps_done=[-1, 2.5, True, None], total_steps=['x'], position=[-1, []],
+    best=[7, dict(name='fid'), dict(name='fid', value=float('nan'), step=1)],
+    pending=[7, [[1]], [['a', {}]]], optimizers=[None, []], sha256=[None, []], bytes=[None, {}, []]).items()
+    for value in values]
 EDITS += [('config.json', 'trainer', name, value) for name, values in dict(
-    batch_size=[0, 1e9, 2.5, True, 10**12], ema=[1., -1, 'x'], clip=[0, -1.], n_critic=[0, 10**9], seed=['x', -1], unroll=[-1, 1000], precision=['fp8'], engine=['steam'],
-    loss=['hing', 7], penalties=[7, [dict(at='real', target=True, weight=1.)], [dict(at='middle', target=0., weight=1.)]], schedules=[dict(lr=dict(name='steep')), dict(lr=7), 7],
-    generator=[dict(name='os.system'), dict(name='MLPGenerator', latent_dim=4, shape=[1, 8, 8], depth=65536), dict(name='MLPGenerator', latent_dim=4, shape=[1, 8, 8], width=10**9), []],
-    opt_G=[dict(name='Adam', lr=-1.), dict(name='Adam', lr=1e300), dict(name='SGLD'), []], aux=[7, [1.]]).items() for value in values]
+    batch_size=[0, 1e9, 2.5, True, 10**12], ema=[1., -1, 'x'], clip=[0, -1.], n_critic=[0, 10**9], seed=['x', -1],
+    unroll=[-1, 1000], precision=['fp8'], engine=['steam'],
+    loss=['hing', 7], penalties=[7, [dict(at='real', target=True, weight=1.)],
+                                 [dict(at='middle', target=0., weight=1.)]],
+                                 schedules=[dict(lr=dict(name='steep')), dict(lr=7), 7],
+    generator=[dict(name='os.system'), dict(name='MLPGenerator', latent_dim=4, shape=[1, 8, 8], depth=65536),
+               dict(name='MLPGenerator', latent_dim=4, shape=[1, 8, 8], width=10**9), []],
+    opt_G=[dict(name='Adam', lr=-1.), dict(name='Adam', lr=1e300), dict(name='SGLD'), []], aux=[7, [1.]]).items()
+    for value in values]
 
 @pytest.mark.parametrize('change', EDITS, ids=lambda c: f'{c[0]}-{c[-2]}-{str(c[-1])[:24]}')
 def test_an_edited_checkpoint_is_refused_in_a_line(change, run):
-    "Tracebacks, hangs, and numbers that no optimizer would take: checksums made right, so that only the check of the part itself is left"
+    """Tracebacks, hangs, and numbers that no optimizer would take: checksums made right, so that only the check of the
+    part itself is left"""
     start = time.process_time()
     edit(run, *change)
     refused('', lambda: load(run))
-    assert time.process_time() - start < 10                                       # a hang is what this is about, and no measurement
+    # a hang is what this is about, and no measurement
+    assert time.process_time() - start < 10
 
 def test_an_optimizer_state_of_another_shape(run):
     folder = checkpoints(run)[-1]
@@ -294,7 +308,9 @@ def test_a_signal_while_a_checkpoint_is_flushed(run, monkeypatch):
     fsync, sent = os.fsync, []
     class Ends(Callback):
         def after_step(self, trainer):
-            if trainer.steps_done == 4: monkeypatch.setattr(os, 'fsync', lambda fd: sent.append(signal.raise_signal(signal.SIGTERM)) or fsync(fd))
+            if trainer.steps_done == 4:
+                monkeypatch.setattr(os, 'fsync', lambda fd: sent.append(signal.raise_signal(signal.SIGTERM))
+                                    or fsync(fd))
     gan = load(run)
     with pytest.raises(SystemExit): gan.fit(3, [Ends(), Checkpoint(run, every=4)])
     monkeypatch.undo()

@@ -20,7 +20,6 @@ from gan_nb.penalties import GradientPenalty, r1
 from gan_nb.recipes import recipe
 from gan_nb.callbacks import Callback, TrainingError
 from gan_nb.players import Schedule, cosine
-from gan_nb.game import Game
 from gan_nb.training import Trainer
 
 SHAPE = (1, 8, 8)
@@ -29,8 +28,8 @@ Adam = torch.optim.Adam
 def make(G=None, D=None, data=None, **kw):
     seed_everything(0)
     G, D = G or MLPGenerator(4, SHAPE, width=8), D or MLPDiscriminator(SHAPE, width=8)
-    return Trainer(Game(G, D), data or digits(8),
-                   **dict(loss=nonsaturating, batch_size=8, device='cpu', precision='fp32') | kw)
+    return Trainer(G, D, data or digits(8), **dict(loss=nonsaturating, batch_size=8, device='cpu', precision='fp32') |
+                   kw)
 
 def refused(text, f):
     "One line that holds `text`"
@@ -67,7 +66,8 @@ def test_numbers_of_numpy_and_torch_become_numbers():
     "np.int64 for a batch size and np.float32 for a decay ended in a raw TypeError at the first save"
     gan = make(batch_size=np.int64(8), ema=np.float32(.5), n_critic=torch.tensor(2), penalties=[r1(np.float32(2.))])
     gan.fit(np.int64(2), log_every=torch.tensor(1))
-    assert [type(v) for v in (gan.batch_size, gan.ema, gan.players['D'].times, gan.penalties[0].config['weight'])] == [int, float, int, float]
+    assert [type(v) for v in (gan.batch_size, gan.ema, gan.n_critic,
+                              gan.penalties[0].config['weight'])] == [int, float, int, float]
 
 def test_large_numbers_that_make_sense_are_valid():
     "One bound for all numbers of all parts refused 500,000 images, its own default, and batches of 100,000 points"
@@ -78,11 +78,14 @@ def test_large_numbers_that_make_sense_are_valid():
 def test_a_network_larger_than_any_machine_is_refused_at_once():
     "depth=65536 took 457 MiB and half a minute before it was refused"
     refused('the largest that works', lambda: MLPGenerator(2, SHAPE, depth=65536))
-    refused('plain must lie in', lambda: recipe('sngan', discriminator=dict(plain=1000)).trainer(digits(8), device='cpu'))
+    refused(
+        'plain must lie in', lambda: recipe('sngan', discriminator=dict(plain=1000)).trainer(digits(8), device='cpu')
+    )
 
 def test_optimizers_that_cannot_descend():
     "Rates of -1 and 1e300, maximize=True: refused by the part that makes them"
-    for kw, text in ((dict(lr=-1.), 'learning rate'), (dict(lr=1e300), 'lr must'), (dict(lr=1e-3, maximize=True), 'maximize'), (dict(lr=1e-3, eps=float('inf')), 'eps')):
+    for kw, text in ((dict(lr=-1.), 'learning rate'), (dict(lr=1e300), 'lr must'),
+                     (dict(lr=1e-3, maximize=True), 'maximize'), (dict(lr=1e-3, eps=float('inf')), 'eps')):
         refused(text, lambda: make(opt_G=partial(Adam, **kw)))
 
 def test_a_penalty_whose_target_is_true(): refused('target must be a number', lambda: GradientPenalty('real', True, 1.))
@@ -105,27 +108,27 @@ SCHEDULERS = dict(
 
 @pytest.mark.parametrize('name', SCHEDULERS)
 def test_schedulers_of_pytorch_take_effect(name):
-    "A scheduler on gan.players['G'].opt was overwritten at each step; OneCycleLR froze at max_lr/25 (lightning-thunder#9)"
+    "A scheduler on gan.opt_G was overwritten at each step; OneCycleLR froze at max_lr/25 (lightning-thunder#9)"
     gan, alone = make(), Adam([nn.Parameter(torch.zeros(1))], lr=2e-4, betas=(.5, .99))
-    theirs, reference, rates, want = SCHEDULERS[name](gan.players['G'].opt), SCHEDULERS[name](alone), [], []
+    theirs, reference, rates, want = SCHEDULERS[name](gan.opt_G), SCHEDULERS[name](alone), [], []
     for _ in range(6):
         gan.step(); alone.step()
-        rates.append(gan.players['G'].opt.param_groups[0]['lr']); want.append(alone.param_groups[0]['lr'])
+        rates.append(gan.opt_G.param_groups[0]['lr']); want.append(alone.param_groups[0]['lr'])
         theirs.step(); reference.step()
     assert rates == want
 
 def test_a_rate_set_by_hand_stays():
     gan = make()
     gan.step()
-    gan.players['D'].opt.param_groups[0]['lr'] = 1e-5
+    gan.opt_D.param_groups[0]['lr'] = 1e-5
     gan.step()
-    assert gan.players['D'].opt.param_groups[0]['lr'] == 1e-5
+    assert gan.opt_D.param_groups[0]['lr'] == 1e-5
 
 def test_two_hands_on_one_rate_are_refused():
     gan = make(schedules=dict(lr=cosine()))
     gan.total_steps = 4
     gan.step()
-    gan.players['G'].opt.param_groups[0]['lr'] = 1.
+    gan.opt_G.param_groups[0]['lr'] = 1.
     refused('leave the schedule out', gan.step)
 
 def test_a_layer_frozen_during_training_stays_frozen():
@@ -212,7 +215,8 @@ class Tied(nn.Module):
         self.b.weight, self.scale = self.a.weight, nn.Parameter(torch.ones(()))
     def forward(self, z): return self.scale*self.out(self.b(self.a(z).relu()))
 
-@pytest.mark.parametrize('layer', [Complex, Volume, Tied, lambda: spectral_norm(nn.Linear(4, 64)), lambda: weight_norm(nn.Linear(4, 64))],
+@pytest.mark.parametrize('layer', [Complex, Volume, Tied, lambda: spectral_norm(nn.Linear(4, 64)),
+                                   lambda: weight_norm(nn.Linear(4, 64))],
                          ids=['complex', '5d', 'tied and 0d', 'old spectral norm', 'old weight norm'])
 def test_weights_of_every_kind_are_trained_and_averaged(layer):
     gan = make(FlatG(layer()))
@@ -240,7 +244,8 @@ def test_a_discriminator_of_patches_is_welcome():
     gan = make(D=nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 1, 3)), penalties=[r1(1.)])
     gan.step()
 
-def test_a_generator_of_another_size(): refused('G draws (1, 16, 16), the data has (1, 8, 8)', lambda: make(nn_G16(), D=nn.Conv2d(1, 1, 3)))
+def test_a_generator_of_another_size():
+    refused('G draws (1, 16, 16), the data has (1, 8, 8)', lambda: make(nn_G16(), D=nn.Conv2d(1, 1, 3)))
 
 def nn_G16():
     G = nn.Sequential(nn.Linear(4, 256), nn.Unflatten(1, (1, 16, 16)))
@@ -248,7 +253,8 @@ def nn_G16():
     return G
 
 def test_parts_of_the_wrong_kind_are_told_in_a_line():
-    "DataParallel, a DataLoader, an optimizer in place of what makes one, no latent_dim, a loss and a schedule that are none"
+    """DataParallel, a DataLoader, an optimizer in place of what makes one, no latent_dim, a loss and a schedule that
+    are none"""
     refused('wrapped in DataParallel', lambda: make(nn.DataParallel(MLPGenerator(4, SHAPE, width=8))))
     refused('a DataLoader has no `shape`', lambda: make(data=DataLoader(torch.zeros(4, *SHAPE))))
     G = MLPGenerator(4, SHAPE, width=8)
@@ -261,14 +267,19 @@ def test_parts_of_the_wrong_kind_are_told_in_a_line():
 
 def test_batch_norm_and_a_single_image():
     "gp_gan --batch-size 1 ended in a page of traceback"
-    refused('batch norm needs a batch_size of at least 2', lambda: recipe('gp_gan', batch_size=1, generator=dict(width=(8, 8), norm='batch')).trainer(digits(8), device='cpu'))
+    refused(
+        'batch norm needs a batch_size of at least 2',
+        lambda: recipe('gp_gan', batch_size=1, generator=dict(width=(8, 8), norm='batch')).trainer(
+            digits(8), device='cpu'
+        ),
+    )
 
 def test_making_a_trainer_leaves_no_trace_in_the_networks():
     "The trial of the shapes moves neither statistics nor random numbers"
     G = DCGANGenerator(8, 1, latent_dim=4, width=4)
     D = DCGANDiscriminator(8, 1, width=4, norm=None, spectral_norm=True)
     kept, random = copy.deepcopy((G.state_dict(), D.state_dict())), torch.get_rng_state()
-    Trainer(Game(G, D, nonsaturating), digits(8), batch_size=8, device='cpu')
+    Trainer(G, D, digits(8), loss=nonsaturating, batch_size=8, device='cpu')
     for net, state in zip((G, D), kept):
         for k, v in net.state_dict().items(): assert torch.equal(v, state[k]), k
     assert torch.equal(random, torch.get_rng_state())
@@ -328,14 +339,14 @@ def test_a_finished_run_that_goes_on_does_not_jump_back_to_a_high_rate():
     "fit(8) twice with a cosine: the rate went from 0.04 of its start back to 0.92"
     gan = make(schedules=dict(lr=cosine(.02)))
     gan.fit(8)
-    end = gan.players['G'].opt.param_groups[0]['lr']
+    end = gan.opt_G.param_groups[0]['lr']
     assert said(lambda: gan.fit(4), 'stay at their end') == 1
-    assert gan.players['G'].opt.param_groups[0]['lr'] == end
+    assert gan.opt_G.param_groups[0]['lr'] == end
     again = make(schedules=dict(lr=cosine(.02)))
     again.fit(8)
     again.total_steps = 16
     again.fit(8)
-    assert again.players['G'].opt.param_groups[0]['lr'] == end
+    assert again.opt_G.param_groups[0]['lr'] == end
 
 def test_two_terminations_are_one_request():
     "A second SIGTERM, as systems send when they shut down, killed the process in the middle of its last save"

@@ -1,9 +1,11 @@
-"""An attempt in a process of its own: forked from one that has imported everything, under limits, and watched to its end.
+"""An attempt in a process of its own: forked from one that has imported everything, under limits, and watched to its
+end.
 
-A fork costs some hundredths of a second, where a new Python that imports torch costs seconds. What an attempt breaks stays in its process:
-a hang, a crash or a gigabyte of memory is seen from outside and counted. Linux only.
+A fork costs some hundredths of a second, where a new Python that imports torch costs seconds. What an attempt breaks
+stays in its process: a hang, a crash or a gigabyte of memory is seen from outside and counted. Linux only.
 """
-import contextvars, ctypes, json, mmap, os, platform, resource, runpy, select, shutil, signal, sys, tempfile, time, traceback
+import contextvars, ctypes, json, mmap, os, platform, resource, runpy, select, shutil, signal, sys, tempfile, time
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,8 @@ class Ended:
     @property
     def traceback(self):
         "Whether Python's own account of an error was printed, which no user should see"
-        return any(text in self.out + self.err for text in ('Traceback (most recent call last)', 'Exception ignored in'))
+        return any(text in self.out + self.err
+                   for text in ('Traceback (most recent call last)', 'Exception ignored in'))
 
     @property
     def last_line(self):
@@ -38,7 +41,8 @@ def command(name, *args):
     path = script(name)[1]
     if path is None: raise FileNotFoundError(f'{name} is not installed: pip install -e .')
     sys.argv = [path, *map(str, args)]
-    contextvars.Context().run(runpy.run_path, path, run_name='__main__')       # it knows nothing of the script that attacks it
+    # it knows nothing of the script that attacks it
+    contextvars.Context().run(runpy.run_path, path, run_name='__main__')
 
 def become(words):
     "Turn this process into another program: a new Python, where what happens while it starts is to be seen"
@@ -172,7 +176,8 @@ def attempt(
         file.close()
     told = json.loads(texts[2]) if texts[2] and not hang and status == 0 else None
     born = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = Ended(status, *texts[:2], told, round(seconds, 3), max(0, usage.ru_maxrss - born)/1024, hang, numbers[0], numbers[1] > 0)
+    found = Ended(status, *texts[:2], told, round(seconds, 3), max(0, usage.ru_maxrss - born)/1024, hang, numbers[0],
+                  numbers[1] > 0)
     if status == 99: raise RuntimeError(f'the attempt itself failed:\n{found.err}')
     return found
 
@@ -184,8 +189,9 @@ def _busy(pid):
     return 0.
 
 def _watch(pid, limit, signals):
-    """Wait for a child and send it what is due: (status, seconds, whether it hung, usage). It hangs if it is not through after `limit` seconds
-    of computing, or after six times as long by the clock: others may be using this machine"""
+    """Wait for a child and send it what is due: (status, seconds, whether it hung, usage). It hangs if it is not
+    through after `limit` seconds of computing, or after six times as long by the clock: others may be using this
+    machine"""
     began, fd, hang, due = time.monotonic(), os.pidfd_open(pid), False, list(signals)
     watched = select.poll()
     watched.register(fd, select.POLLIN)

@@ -1,7 +1,9 @@
-"""`kill -9`: at random moments of runs of every recipe on every kind of data, and ahead of each operation on a file of each command.
+"""`kill -9`: at random moments of runs of every recipe on every kind of data, and ahead of each operation on a file of
+each command.
 
-What counts as held: a killed run, resumed until it ends, leaves a folder that equals that of a run which nobody disturbed, byte for byte but
-for clocks; and once the next command has ended, no temporary file of the killed one is left.
+What counts as held: a killed run, resumed until it ends, leaves a folder that equals that of a run which nobody
+disturbed, byte for byte but for clocks; and once the next command has ended, no temporary file of the killed one is
+left.
 """
 import os, random, shutil, signal, sys
 from dataclasses import replace
@@ -24,7 +26,8 @@ def kill_before(k):
     return watch
 
 def _at_random(rng, whole):
-    "Keyword arguments of `attempt` that kill a process, at a moment or ahead of an operation of one that would end as `whole` did"
+    """Keyword arguments of `attempt` that kill a process, at a moment or ahead of an operation of one that would end as
+    `whole` did"""
     if rng.random() < .5: return dict(signals=[(rng.uniform(0, whole.seconds), signal.SIGKILL)])
     return dict(watch=kill_before(rng.randint(1, whole.operations)))
 
@@ -37,7 +40,8 @@ def where_killed(ended):
 # ---- a run that is killed and resumed until it ends
 
 def finish(case, images, folder, kill=lambda: {}, limit=60.):
-    "Go on with the run in `folder`/run until it has ended, with processes that `kill` decides about; says what happened"
+    """Go on with the run in `folder`/run until it has ended, with processes that `kill` decides about; says what
+    happened"""
     found, run = dict(kills=0, places=[], began_again=0, refused=None), folder/'run'
     while True:
         begin = not run.exists()
@@ -84,7 +88,8 @@ def control(task):
     for name in 'ab':
         (where/name).mkdir(parents=True)
         attempt(partial(case.train, images), where/name)
-    return _clean(where, dict(case=str(case), equal=(where/'a/run').exists() and not differences(where/'a/run', where/'b/run')))
+    return _clean(where, dict(case=str(case), equal=(where/'a/run').exists()
+                              and not differences(where/'a/run', where/'b/run')))
 
 # ---- ahead of each operation on a file
 
@@ -112,7 +117,8 @@ def _commands(images):
     "Name -> (what is called, the run it starts from)"
     sample = ('gan_sample', 'run', '-n', 4, '--device', 'cpu')
     return {'gan_train': (partial(_short.train, images), None), 'gan_train --resume': (_longer.resume, 'scored'),
-            'gan_sample': (partial(command, *sample), 'plain'), 'gan_sample --walk': (partial(command, *sample, '--walk', 'run/walk.gif'), 'plain'),
+            'gan_sample': (partial(command, *sample), 'plain'),
+            'gan_sample --walk': (partial(command, *sample, '--walk', 'run/walk.gif'), 'plain'),
             'gan_eval': (partial(command, 'gan_eval', 'run', '-n', 20, '--device', 'cpu'), 'plain')}
 
 def point(task):
@@ -123,7 +129,8 @@ def point(task):
     if start: shutil.copytree(start, folder/'run')
     do = _commands(images)[name][0]
     ended = attempt(do, folder, watch=kill_before(k))
-    result = dict(case=name, operation=k, kills=int(_killed(ended)), places=[where_killed(ended)], began_again=0, equal=False, differs=[], leftovers=[], refused=None)
+    result = dict(case=name, operation=k, kills=int(_killed(ended)), places=[where_killed(ended)], began_again=0,
+                  equal=False, differs=[], leftovers=[], refused=None)
     if name.startswith('gan_train'):
         again = finish(_short if name == 'gan_train' else _longer, images, folder)
         result |= {k: again[k] for k in ('refused', 'began_again')}
@@ -139,35 +146,48 @@ def campaign(n, seed, lanes, where, say, short=False):
     rng, images = random.Random(f'{seed} kills'), where/'data'
     make_data(images)
     cases, most = all_cases(rng), 3
-    tasks = [(cases[i % len(cases)], f'{seed} kill {i}', most, images, str(where/f'run_{i}')) for i in range(-(-n//most))]
-    controls = in_lanes(lanes, [(case, images, str(where/f'control_{i}')) for i, case in enumerate(cases[::12][:max(2, n//25)])], control, say)
+    tasks = [(cases[i % len(cases)], f'{seed} kill {i}', most, images, str(where/f'run_{i}'))
+             for i in range(-(-n//most))]
+    controls = in_lanes(lanes, [(case, images, str(where/f'control_{i}')) for i,
+                                case in enumerate(cases[::12][:max(2, n//25)])], control, say)
     runs = in_lanes(lanes, tasks, killed_run, say)
     # A process may be through before it is hit: go on with further runs until the number is reached.
     while sum(r['kills'] for r in runs) < n and len(runs) < 3*n:
         i = len(runs)
-        runs += in_lanes(1, [(cases[i % len(cases)], f'{seed} kill {i}', most, images, str(where/f'run_{i}'))], killed_run, say)
-    found = dict(kills=sum(r['kills'] for r in runs), **_summary(runs), controls=len(controls), controls_equal=sum(c['equal'] for c in controls))
+        runs += in_lanes(1, [(cases[i % len(cases)], f'{seed} kill {i}', most, images, str(where/f'run_{i}'))],
+                         killed_run, say)
+    found = dict(kills=sum(r['kills'] for r in runs), **_summary(runs), controls=len(controls),
+                 controls_equal=sum(c['equal'] for c in controls))
     ahead = points(images, where/'points')
     tasks = [(name, k, start, end, images, str(where/f'point_{j}_{k}'))
-             for j, (name, (start, end, operations)) in enumerate(ahead.items()) for k in range(1, operations + 1, 25 if short else 1)]
+             for j, (name, (start, end, operations)) in enumerate(ahead.items())
+             for k in range(1, operations + 1, 25 if short else 1)]
     by_point = in_lanes(lanes, tasks, point, say)
     return found | dict(points=dict(kills=sum(p['kills'] for p in by_point), **_summary(by_point)))
 
 def _summary(runs):
     "Counts, and each run that did not hold"
-    counts = dict(runs=len(runs), equal=sum(r['equal'] for r in runs), refused=sum(r['refused'] is not None for r in runs),
-                  began_again=sum(r['began_again'] for r in runs if 'began_again' in r), leftovers=sum(bool(r['leftovers']) for r in runs))
-    return counts | dict(fell=[{k: v for k, v in r.items() if v not in (None, [], 0, '')} for r in runs if not r['equal'] or r['leftovers']])
+    counts = dict(runs=len(runs), equal=sum(r['equal'] for r in runs),
+                  refused=sum(r['refused'] is not None for r in runs),
+                  began_again=sum(r['began_again'] for r in runs if 'began_again' in r),
+                  leftovers=sum(bool(r['leftovers']) for r in runs))
+    return counts | dict(fell=[{k: v for k, v in r.items() if v not in (None, [], 0, '')} for r in runs
+                               if not r['equal'] or r['leftovers']])
 
 def table(found):
     "Rows of (what was tried, how often, what came of it)"
     p = found['points']
     rows = []
-    for what, f in (('`kill -9` at random moments, resumed until the end', found), ('`kill -9` ahead of each operation on a file of a command, which is then run again', p)):
-        rows.append((what, f'{f["kills"]} kills, {f["runs"]} runs', f'{f["equal"]} folders equal to undisturbed ones, {f["runs"] - f["equal"]} not; {f["leftovers"]} with leftovers; '
+    for what, f in (('`kill -9` at random moments, resumed until the end', found),
+                    ('`kill -9` ahead of each operation on a file of a command, which is then run again', p)):
+        rows.append((what, f'{f["kills"]} kills, {f["runs"]} runs', f'{f["equal"]} folders equal to undisturbed ones, '
+                                                                    f'{f["runs"] - f["equal"]} not; {f["leftovers"]} '
+                                                                    'with leftovers; '
                      f'{f["began_again"]} times killed before a first checkpoint'))
     return rows
 
 def fine(result): return result['equal'] and not result.get('leftovers')
 
-def held(found): return all(f['equal'] == f['runs'] and not f['leftovers'] for f in (found, found['points'])) and found['controls'] == found['controls_equal']
+def held(found):
+    return all(f['equal'] == f['runs'] and not f['leftovers']
+               for f in (found, found['points'])) and found['controls'] == found['controls_equal']

@@ -1,4 +1,5 @@
-"""The runs that are attacked: every recipe on every kind of data, so small that they end in a second; and what makes two folders equal."""
+"""The runs that are attacked: every recipe on every kind of data, so small that they end in a second; and what makes
+two folders equal."""
 import json, re, sys, zipfile
 from dataclasses import dataclass
 from functools import wraps
@@ -46,9 +47,11 @@ class Case:
 
     def __str__(self):
         extras = [f'{self.data}', f'{self.size} pixels'] if self.data != 'ring' else ['ring']
-        return ', '.join([self.recipe, *extras, *['scores']*self.scores, *[f'{self.workers} workers']*(self.workers > 0)])
+        return ', '.join([self.recipe, *extras, *['scores']*self.scores,
+                          *[f'{self.workers} workers']*(self.workers > 0)])
 
-    def source(self, where): return dict(digits='digits', ring='ring', zip=where/'images.zip').get(self.data, where/'images')
+    def source(self, where):
+        return dict(digits='digits', ring='ring', zip=where/'images.zip').get(self.data, where/'images')
 
     def train(self, where):
         "Begin the run in ./run"
@@ -58,20 +61,23 @@ class Case:
         sets = [word for name, value in narrow.items() for word in ('--set', f'{name}={value}')]
         images = [] if self.data == 'ring' else ['--size', self.size]
         _hurry(self)
-        command('gan_train', self.source(where), '--recipe', self.recipe, *sets, *images, '--batch-size', 6, '--precision', 'fp32', '--device', 'cpu',
+        command('gan_train', self.source(where), '--recipe', self.recipe, *sets, *images, '--batch-size', 6,
+                '--precision', 'fp32', '--device', 'cpu',
                 '--seed', 3, '--steps', self.steps, *self._every(), '--out', 'run')
 
     def resume(self):
         "Go on with the run in ./run"
         _hurry(self)
-        command('gan_train', '--resume', 'run', '--device', 'cpu', *self._every(), *['--steps', self.steps]*self.further)
+        command('gan_train', '--resume', 'run', '--device', 'cpu', *self._every(),
+                *['--steps', self.steps]*self.further)
 
     def _every(self):
         every = ['--save-every', self.save, '--sample-every', self.sample]
         return every + ['--score-every', 4]*self.scores
 
 def all_cases(rng):
-    "Every recipe on every kind of data that it can learn, in random order; half of those of images with scores on, which need labels"
+    """Every recipe on every kind of data that it can learn, in random order; half of those of images with scores on,
+    which need labels"""
     found = []
     for name, r in recipes().items():
         for data in kinds:
@@ -81,16 +87,19 @@ def all_cases(rng):
     cases = []
     for i, (name, data) in enumerate(found):
         size, workers = rng.choice([8, 8, 12]), 2*(data == 'stream' and rng.random() < .1)
-        cases.append(Case(name, data, scores=data != 'ring' and i % 2 == 0, size=size, steps=rng.randint(12, 24), save=rng.randint(2, 6), sample=rng.randint(3, 8), workers=workers))
+        cases.append(Case(name, data, scores=data != 'ring' and i % 2 == 0, size=size, steps=rng.randint(12, 24),
+                          save=rng.randint(2, 6), sample=rng.randint(3, 8), workers=workers))
     return cases
 
 def _hurry(case):
-    "In a process of its own: read the losses every four steps, train the classifier behind scores for a moment only, and decode as the case says"
+    """In a process of its own: read the losses every four steps, train the classifier behind scores for a moment only,
+    and decode as the case says"""
     fit, train_classifier = Trainer.fit, Features.fit.__func__
     @wraps(fit)
     def often(self, steps, cbs=(), log_every=4): return fit(self, steps, cbs, 4)
     Trainer.fit = often
-    Features.fit = classmethod(wraps(train_classifier)(lambda cls, data, steps=20, **kw: train_classifier(cls, data, steps=20, **kw)))
+    Features.fit = classmethod(wraps(train_classifier)(lambda cls, data, steps=20,
+                                                       **kw: train_classifier(cls, data, steps=20, **kw)))
     def load(*args, **kw):
         if case.data == 'stream': kw['stream'] = True
         data = load_data(*args, **kw)
@@ -117,7 +126,8 @@ def _without_clocks(path):
     data = path.read_bytes()
     try:
         if path.suffix == '.json': return json.dumps(_still(json.loads(data))).encode()
-        if path.suffix == '.jsonl': return '\n'.join(json.dumps(_still(json.loads(line))) for line in data.splitlines()).encode()
+        if path.suffix == '.jsonl':
+            return '\n'.join(json.dumps(_still(json.loads(line))) for line in data.splitlines()).encode()
     except ValueError: return data
     if path.name == 'report.html':
         data = re.sub(rb'<div><dt>(time|steps per second|peak memory)</dt><dd>[^<]*</dd></div>', b'', data)
@@ -140,5 +150,6 @@ def differences(whole, other):
     missing = [f'{n} missing' for n in brief(a) - brief(b)]
     more = [f'{n} too much' for n in brief(b) - brief(a)]
     other = [f'{n} other' for n in a.keys() & b.keys() if _without_clocks(a[n]) != _without_clocks(b[n])]
-    within = [f'{n} in one of both' for n in a.keys() ^ b.keys() if brief([n]) <= brief(a) & brief(b) and brief([n]) != {n}]
+    within = [f'{n} in one of both' for n in a.keys() ^ b.keys() if brief([n]) <= brief(a) & brief(b)
+              and brief([n]) != {n}]
     return sorted(missing + more + other + within)
