@@ -30,14 +30,14 @@ from gan_nb.losses import rpgan
 from gan_nb.penalties import r1, r2
 from gan_nb.recipes import Recipe, recipe, recipes
 from gan_nb.runs import is_whole, seal, sha256_of, step_of
+from gan_nb.game import Game
 from gan_nb.training import Trainer
 from gan_nb.callbacks import TrainingError
 
 def small(seed=0, width=16):
     "A trainer whose steps take a few milliseconds"
     seed_everything(seed)
-    return Trainer(MLPGenerator(4, (1, 8, 8), width=width), MLPDiscriminator((1, 8, 8), width=width), digits(8),
-                   loss=rpgan, penalties=[r1(1.), r2(1., every=3)],
+    return Trainer(Game(MLPGenerator(4, (1, 8, 8), width=width), MLPDiscriminator((1, 8, 8), width=width), rpgan, [r1(1.), r2(1., every=3)]), digits(8),
                    batch_size=8, device='cpu', seed=seed)
 
 # kill -9
@@ -130,8 +130,8 @@ def corrupted(n, rng, where):
         found['damaged'] += 1
         try:
             loaded = load_run(bad, device='cpu')
-            ok = same(loaded, good) and [loaded.steps_done, loaded.d_updates,
-                                         loaded.seed] == [good.steps_done, good.d_updates, good.seed]
+            ok = same(loaded, good) and [loaded.steps_done, loaded.players['D'].updates,
+                                         loaded.seed] == [good.steps_done, good.players['D'].updates, good.seed]
             found['harmless' if ok else 'unnoticed'] += 1
         except CheckpointError as e:
             found['noticed'] += 1
@@ -332,7 +332,7 @@ def attempt(kind, rng, d, base):
             run = bad_run(rng, d, base)
             t = load_run(run, device='cpu', data=digits(8))
             assert t.sample(2, seed=0).shape == (2, 1, 8, 8)
-            if t.batch_size <= 64 and t.n_critic <= 8: t.fit(1, [Checkpoint(run)])
+            if t.batch_size <= 64 and t.players['D'].times <= 8: t.fit(1, [Checkpoint(run)])
         if kind == 'recipe':
             # from Python, wrong arguments are ValueErrors
             refusals = (ValueError, TypeError, TrainingError)

@@ -194,11 +194,8 @@ def trainer(s, data, seed):
     penalties = {'': [], 'r1': [r1(s['gamma'])], 'r1_r2': [r1(s['gamma']), r2(s['gamma'])],
                  'gp': [wgan_gp(s['gp'])]}[s['penalties']]
     fall = dict(lr=s['lr_to'], penalty=s['gamma_to'])
-    return Trainer(G, D, data, loss=s['loss'], penalties=penalties, batch_size=s['batch_size']*s['pack'],
-                   n_critic=s['n_critic'], seed=seed, precision='fp32',
-                   opt_G=partial(torch.optim.Adam, lr=s['lr_G'], betas=s['betas']),
-                   opt_D=partial(torch.optim.Adam, lr=s['lr_D'], betas=s['betas']),
-                   schedules={k: cosine(v) for k, v in fall.items() if v})
+    return Trainer(Game(G, D, s['loss'], penalties), data,
+                   opt=dict(G=partial(torch.optim.Adam, lr=s['lr_G'], betas=s['betas']), D=partial(torch.optim.Adam, lr=s['lr_D'], betas=s['betas'])), times=dict(D=s['n_critic']), batch_size=s['batch_size']*s['pack'], seed=seed, precision='fp32', schedules={k: cosine(v) for k, v in fall.items() if v})
 
 # ---- scores
 

@@ -30,9 +30,8 @@ def ring_run(data, precision, seed, steps):
     "A trained pair of dense networks"
     seed_everything(seed)
     adam = partial(torch.optim.Adam, lr=3e-3, betas=(0., .99))
-    gan = Trainer(MLPGenerator(8, (2,), width=128), MLPDiscriminator((2,), width=128), data, loss=rpgan,
-                  penalties=[r1(.02), r2(.02)], batch_size=128, opt_G=adam, opt_D=adam, seed=seed,
-                  schedules=dict(lr=cosine(), penalty=cosine(.05)), device='cpu', precision=precision)
+    gan = Trainer(Game(MLPGenerator(8, (2,), width=128), MLPDiscriminator((2,), width=128), rpgan, [r1(.02), r2(.02)]), data,
+                  opt=adam, batch_size=128, seed=seed, schedules=dict(lr=cosine(), penalty=cosine(.05)), device='cpu', precision=precision)
     gan.fit(steps)
     return gan
 

@@ -135,8 +135,8 @@ def sides(task, width, batch, penalty, device, folder):
         return lambda: ref.step(next(batches)), lambda: 'eager'
     def trainer(precision, engine):
         G, D, loss, pen, _ = pair(task, width)
-        t = Trainer(G, D, digits(D.shape[1], channels=3), loss=loss, penalties=[pen]*penalty, batch_size=batch, ema=0,
-                    device=device, precision=precision, engine=engine)
+        t = Trainer(Game(G, D, loss, [pen]*penalty), digits(D.shape[1], channels=3),
+                    batch_size=batch, ema=0, device=device, precision=precision, engine=engine)
         if precision == 'auto' and t.dtype is None: return None
         t.total_steps = 1_000_000
         return t.step, lambda: t.engine

@@ -15,6 +15,7 @@ from gan_nb.losses import hinge, nonsaturating, rpgan, wasserstein
 from gan_nb.penalties import r1, r2, wgan_gp
 from gan_nb.r3 import R3Discriminator, R3Generator
 from gan_nb.resnet import ResNetDiscriminator, ResNetGenerator
+from gan_nb.game import Game
 from gan_nb.training import Trainer
 
 SHAPE = 1, 8, 8
@@ -44,8 +45,8 @@ def test_every_kind_of_network_learns_behind_an_augmentation(make):
     seed_everything(0)
     G, D, loss, penalties = make()
     adam = partial(torch.optim.Adam, lr=2e-3, betas=(0., .99))
-    gan = Trainer(G, D, data, loss=loss, penalties=penalties, batch_size=32, augment=AdaptiveAugment(images=2000),
-                  ema=.9, opt_G=adam, opt_D=adam, **PLAIN)
+    gan = Trainer(Game(G, D, loss, penalties, augment=AdaptiveAugment(images=2000)), data,
+                  opt=adam, batch_size=32, ema=.9, **PLAIN)
     far = (gan.sample(200, seed=0).mean(0) - mean).square().mean()
     for _ in range(40): gan.step()
     near = gan.sample(200, seed=0)
@@ -55,8 +56,8 @@ def test_a_penalty_sees_the_augmentation():
     def term(augment):
         seed_everything(0)
         D = MLPDiscriminator(SHAPE, width=1, depth=1); D.net[1] = nn.Identity()                 # linear
-        return Trainer(MLPGenerator(4, SHAPE), D, digits(8), loss=nonsaturating, penalties=[r1(1.), wgan_gp(1.)],
-                       augment=augment, **PLAIN).d_step()
+        return Trainer(Game(MLPGenerator(4, SHAPE), D, nonsaturating, [r1(1.), wgan_gp(1.)], augment=augment), digits(8),
+                       **PLAIN).d_step()
     one, two, none = (term(lambda x, generator=None: k*x) for k in (1, 2, 0))
     assert two['penalty_real']/one['penalty_real'] == pytest.approx(4, rel=1e-4)
     assert (none['penalty_real'], none['penalty_between']) == (0, 1)
@@ -65,8 +66,8 @@ def test_a_resumed_run_has_the_probability_of_the_first(tmp_path):
     def run():
         seed_everything(0)
         augment = AdaptiveAugment(('translation',), target=0., images=2000)
-        return Trainer(MLPGenerator(8, SHAPE), MLPDiscriminator(SHAPE), digits(8), loss=nonsaturating,
-                       penalties=[r1(1.)], augment=augment, **PLAIN)
+        return Trainer(Game(MLPGenerator(8, SHAPE), MLPDiscriminator(SHAPE), nonsaturating, [r1(1.)], augment=augment), digits(8),
+                       **PLAIN)
     whole, half = run(), run()
     for _ in range(20): whole.step()
     for _ in range(10): half.step()

@@ -20,6 +20,7 @@ from gan_nb.losses import hinge, nonsaturating
 from gan_nb.penalties import GradientPenalty, r1
 from gan_nb.runs import seal, sha256_of
 from gan_nb.callbacks import Callback
+from gan_nb.game import Game
 from gan_nb.training import Trainer
 from gan_nb.players import cosine
 
@@ -29,7 +30,7 @@ Adam = torch.optim.Adam
 def make(G=None, D=None, data=None, **kw):
     seed_everything(0)
     G, D = G or MLPGenerator(4, SHAPE, width=8), D or MLPDiscriminator(SHAPE, width=8)
-    return Trainer(G, D, data or digits(8),
+    return Trainer(Game(G, D), data or digits(8),
                    **dict(loss=nonsaturating, penalties=[r1(1.)], batch_size=8, device='cpu', precision='fp32') | kw)
 
 def load(path, **kw): return load_run(path, device='cpu', data=kw.pop('data', digits(8)), **kw)
@@ -107,10 +108,10 @@ def test_an_average_that_ends_on_resume(run):
 def test_an_optimizer_handed_over_on_resume_takes_effect(run):
     "opt_G=partial(Adam, lr=1e-5) was ignored without a word"
     gan = load(run, opt_G=partial(Adam, lr=1e-5, betas=(0., .9)), schedules={})
-    assert gan.opt_G.param_groups[0]['lr'] == 1e-5 and gan.opt_G.param_groups[0]['betas'] == (0., .9)
-    assert len(gan.opt_G.state) > 0 and gan.opt_D.param_groups[0]['lr'] != 1e-5
+    assert gan.players['G'].opt.param_groups[0]['lr'] == 1e-5 and gan.players['G'].opt.param_groups[0]['betas'] == (0., .9)
+    assert len(gan.players['G'].opt.state) > 0 and gan.players['D'].opt.param_groups[0]['lr'] != 1e-5
     gan.fit(1)
-    assert gan.opt_G.param_groups[0]['lr'] == 1e-5
+    assert gan.players['G'].opt.param_groups[0]['lr'] == 1e-5
 
 def test_an_engine_is_part_of_the_description(run):
     assert read_config(run)['trainer']['engine'] == 'eager'
@@ -130,7 +131,7 @@ def test_an_optimizer_with_many_states_loads_again(tmp_path):
     gan.fit(2)
     save_run(gan, tmp_path/'run')
     again = load(tmp_path/'run', opt_G=five)
-    assert all(len(s) == 6 for s in again.opt_G.state.values())
+    assert all(len(s) == 6 for s in again.players['G'].opt.state.values())
 
 class Tied(MLPGenerator):
     def __init__(self):
@@ -157,7 +158,7 @@ def test_nothing_is_published_that_could_not_be_read(run, monkeypatch):
     "A state that the reader would refuse is refused by the writer, and the older checkpoint stays"
     gan = load(run)
     gan.fit(1)
-    gan.opt_G.param_groups[0]['eps'] = -1.
+    gan.players['G'].opt.param_groups[0]['eps'] = -1.
     refused('eps must', lambda: save_run(gan, run))
     assert [p.name for p in checkpoints(run)] == ['step_00000003'] and load(run).steps_done == 3
     assert [p.name for p in (run/'checkpoints').iterdir()] == ['step_00000003']

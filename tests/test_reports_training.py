@@ -20,6 +20,7 @@ from gan_nb.penalties import GradientPenalty, r1
 from gan_nb.recipes import recipe
 from gan_nb.callbacks import Callback, TrainingError
 from gan_nb.players import Schedule, cosine
+from gan_nb.game import Game
 from gan_nb.training import Trainer
 
 SHAPE = (1, 8, 8)
@@ -28,7 +29,8 @@ Adam = torch.optim.Adam
 def make(G=None, D=None, data=None, **kw):
     seed_everything(0)
     G, D = G or MLPGenerator(4, SHAPE, width=8), D or MLPDiscriminator(SHAPE, width=8)
-    return Trainer(G, D, data or digits(8), **dict(loss=nonsaturating, batch_size=8, device='cpu', precision='fp32') |
+    return Trainer(Game(G, D), data or digits(8),
+                   **dict(loss=nonsaturating, batch_size=8, device='cpu', precision='fp32') |
                    kw)
 
 def refused(text, f):
@@ -66,7 +68,7 @@ def test_numbers_of_numpy_and_torch_become_numbers():
     "np.int64 for a batch size and np.float32 for a decay ended in a raw TypeError at the first save"
     gan = make(batch_size=np.int64(8), ema=np.float32(.5), n_critic=torch.tensor(2), penalties=[r1(np.float32(2.))])
     gan.fit(np.int64(2), log_every=torch.tensor(1))
-    assert [type(v) for v in (gan.batch_size, gan.ema, gan.n_critic,
+    assert [type(v) for v in (gan.batch_size, gan.ema, gan.players['D'].times,
                               gan.penalties[0].config['weight'])] == [int, float, int, float]
 
 def test_large_numbers_that_make_sense_are_valid():
@@ -108,27 +110,27 @@ SCHEDULERS = dict(
 
 @pytest.mark.parametrize('name', SCHEDULERS)
 def test_schedulers_of_pytorch_take_effect(name):
-    "A scheduler on gan.opt_G was overwritten at each step; OneCycleLR froze at max_lr/25 (lightning-thunder#9)"
+    "A scheduler on gan.players['G'].opt was overwritten at each step; OneCycleLR froze at max_lr/25 (lightning-thunder#9)"
     gan, alone = make(), Adam([nn.Parameter(torch.zeros(1))], lr=2e-4, betas=(.5, .99))
-    theirs, reference, rates, want = SCHEDULERS[name](gan.opt_G), SCHEDULERS[name](alone), [], []
+    theirs, reference, rates, want = SCHEDULERS[name](gan.players['G'].opt), SCHEDULERS[name](alone), [], []
     for _ in range(6):
         gan.step(); alone.step()
-        rates.append(gan.opt_G.param_groups[0]['lr']); want.append(alone.param_groups[0]['lr'])
+        rates.append(gan.players['G'].opt.param_groups[0]['lr']); want.append(alone.param_groups[0]['lr'])
         theirs.step(); reference.step()
     assert rates == want
 
 def test_a_rate_set_by_hand_stays():
     gan = make()
     gan.step()
-    gan.opt_D.param_groups[0]['lr'] = 1e-5
+    gan.players['D'].opt.param_groups[0]['lr'] = 1e-5
     gan.step()
-    assert gan.opt_D.param_groups[0]['lr'] == 1e-5
+    assert gan.players['D'].opt.param_groups[0]['lr'] == 1e-5
 
 def test_two_hands_on_one_rate_are_refused():
     gan = make(schedules=dict(lr=cosine()))
     gan.total_steps = 4
     gan.step()
-    gan.opt_G.param_groups[0]['lr'] = 1.
+    gan.players['G'].opt.param_groups[0]['lr'] = 1.
     refused('leave the schedule out', gan.step)
 
 def test_a_layer_frozen_during_training_stays_frozen():
@@ -279,7 +281,7 @@ def test_making_a_trainer_leaves_no_trace_in_the_networks():
     G = DCGANGenerator(8, 1, latent_dim=4, width=4)
     D = DCGANDiscriminator(8, 1, width=4, norm=None, spectral_norm=True)
     kept, random = copy.deepcopy((G.state_dict(), D.state_dict())), torch.get_rng_state()
-    Trainer(G, D, digits(8), loss=nonsaturating, batch_size=8, device='cpu')
+    Trainer(Game(G, D, nonsaturating), digits(8), batch_size=8, device='cpu')
     for net, state in zip((G, D), kept):
         for k, v in net.state_dict().items(): assert torch.equal(v, state[k]), k
     assert torch.equal(random, torch.get_rng_state())
@@ -339,14 +341,14 @@ def test_a_finished_run_that_goes_on_does_not_jump_back_to_a_high_rate():
     "fit(8) twice with a cosine: the rate went from 0.04 of its start back to 0.92"
     gan = make(schedules=dict(lr=cosine(.02)))
     gan.fit(8)
-    end = gan.opt_G.param_groups[0]['lr']
+    end = gan.players['G'].opt.param_groups[0]['lr']
     assert said(lambda: gan.fit(4), 'stay at their end') == 1
-    assert gan.opt_G.param_groups[0]['lr'] == end
+    assert gan.players['G'].opt.param_groups[0]['lr'] == end
     again = make(schedules=dict(lr=cosine(.02)))
     again.fit(8)
     again.total_steps = 16
     again.fit(8)
-    assert again.opt_G.param_groups[0]['lr'] == end
+    assert again.players['G'].opt.param_groups[0]['lr'] == end
 
 def test_two_terminations_are_one_request():
     "A second SIGTERM, as systems send when they shut down, killed the process in the middle of its last save"

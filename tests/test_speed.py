@@ -42,8 +42,7 @@ def test_same_mathematics(task, opt, smooth):
     "The same first weights, batches and noise for twenty steps"
     (G0, D0, loss, penalty, plain), (G1, D1, *_), first = (smooth(task, 8) for _ in range(3))
     data = digits(32, channels=3)
-    t = Trainer(G0, D0, data, loss=loss, penalties=[penalty], batch_size=16, opt_G=opt, opt_D=opt, ema=0, device='cpu',
-                precision='fp32')
+    t = Trainer(Game(G0, D0, loss, [penalty]), data, opt=opt, batch_size=16, ema=0, device='cpu', precision='fp32')
     ref = Reference(G1, D1, loss, plain, torch.device('cpu'), torch.Generator().manual_seed(0))
     ref.opt_G, ref.opt_D = opt(G1.parameters()), opt(D1.parameters())
     batches = data.batches(16, seed=0, device='cpu')
@@ -62,10 +61,10 @@ class Kernels(TorchDispatchMode):
 def test_kernels_of_the_penalty(task):
     "The second backward of the trainer has the kernels of D; that of the reference convolves with feature maps"
     (G0, D0, loss, penalty, plain), (G1, D1, *_) = (pair(task, 8) for _ in range(2))
-    t = Trainer(G0, D0, digits(32, channels=3), loss=loss, penalties=[penalty], batch_size=4, ema=0, device='cpu',
-                precision='fp32')
+    t = Trainer(Game(G0, D0, loss, [penalty]), digits(32, channels=3),
+                batch_size=4, ema=0, device='cpu', precision='fp32')
     ref = Reference(G1, D1, loss, plain, torch.device('cpu'))
-    with Kernels() as ours: t.d_step()
+    with Kernels() as ours: t.move('D')
     with Kernels() as theirs: ref.step(torch.randn(4, 3, 32, 32))
     assert ours.largest == 4 and theirs.largest >= 16
 
@@ -79,8 +78,8 @@ def test_compiled_in_earnest(task, smooth):
     ends = []
     for engine in ('eager', 'compile'):
         G, D, loss, penalty, _ = smooth(task, 8)
-        t = Trainer(G, D, digits(32, channels=3), loss=loss, penalties=[penalty], batch_size=16, opt_G=sgd, opt_D=sgd,
-                    ema=0, device='cpu', precision='fp32', engine=engine)
+        t = Trainer(Game(G, D, loss, [penalty]), digits(32, channels=3),
+                    opt=sgd, batch_size=16, ema=0, device='cpu', precision='fp32', engine=engine)
         if engine == 'eager' and (why := t._why_not_compiled()): pytest.skip(why)
         for _ in range(20): t.step()
         assert t.engine == engine

@@ -344,7 +344,7 @@ def take_up(run, name):
         t = load_run(run, device='cpu', data=data)
         accepted = wrong_numbers(t)
         # large is not wrong, it only takes long
-        if max(t.batch_size, t.n_critic, t.unroll) > 64: return 'large', accepted
+        if max(t.batch_size, t.players['D'].times, t.unroll) > 64: return 'large', accepted
         t.fit(1, [Checkpoint(run)])
         t = load_run(run, device='cpu', data=data)
         return 'works', sorted({*accepted, *wrong_numbers(t)})
