@@ -5,8 +5,8 @@ they differ.
     python .ci/readme.py [--check]
 
 Cells marked `hide` or `include: false` are left out, `echo: false` leaves out the source, `output: false` the outputs;
-any other directive only loses its line. Links stay relative, seen from here: `01_data.ipynb` becomes
-`nbs/01_data.ipynb`. So they work in a clone, in a fork and on every branch, and lead to the notebook of the same
+any other directive only loses its line. Links stay relative, seen from here: `02_data.ipynb` becomes
+`nbs/02_data.ipynb`. So they work in a clone, in a fork and on every branch, and lead to the notebook of the same
 commit, which GitHub renders.
 """
 import base64, json, posixpath, re, sys

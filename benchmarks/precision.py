@@ -7,7 +7,7 @@
 Digits: a DCGAN with the pairing loss, R1 and R2, judged by FID in the features of a small classifier, all 1,797 scans
 against as many samples of the averaged generator; `other real images` is the FID of one half of the scans against the
 other half, no floor for the samples but a measure of what is small. The ring: dense networks with the settings of
-chapter 06, judged by modes and by the share of 2,500 samples within three standard deviations. Bfloat16 works on every
+chapter 11, judged by modes and by the share of 2,500 samples within three standard deviations. Bfloat16 works on every
 CPU, slowly where the hardware has it not, so quality can be measured where speed cannot.
 """
 import json, platform, statistics, time
