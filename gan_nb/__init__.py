@@ -28,6 +28,7 @@ Modules:
 - `gan_nb.live`: See it train: curves, samples and numbers while a run goes on, with a handle to stop it
 - `gan_nb.losses`: What the two players want, as pure functions of logits
 - `gan_nb.metrics`: What a generator is worth, in numbers that say how they were made
+- `gan_nb.optimizers`: Which numbers an optimizer may have, and how one is made for a network
 - `gan_nb.page`: One HTML file that opens from the disk, without a network, and in which every text is text
 - `gan_nb.parts`: What a run is made of, by name, and what makes a setting valid
 - `gan_nb.penalties`: How large the gradient of D may be, and where
@@ -38,6 +39,7 @@ Modules:
 - `gan_nb.report`: Take a run home as one page, and put runs side by side
 - `gan_nb.resnet`: Deep networks that learn, with classes and attention
 - `gan_nb.runs`: What a run leaves on the disk, and how to read it without a trainer
+- `gan_nb.states`: The state of a trainer as tensors and numbers, and what of a stranger's file may become one
 - `gan_nb.store`: A run folder that is whole at every moment, and that one process at a time writes to
 - `gan_nb.stream`: Images that are decoded when their turn comes, by worker processes
 - `gan_nb.training`: Two players, one loop: first the naive one, then `Trainer`, in which neither touches what belongs to the other

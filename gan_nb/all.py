@@ -20,6 +20,7 @@ from gan_nb.penalties import *
 from gan_nb.augment import *
 from gan_nb.game import *
 from gan_nb.engines import *
+from gan_nb.optimizers import *
 from gan_nb.players import *
 from gan_nb.callbacks import *
 from gan_nb.training import *
@@ -36,6 +37,7 @@ from gan_nb.explore import *
 from gan_nb.video import *
 from gan_nb.report import *
 from gan_nb.descriptions import *
+from gan_nb.states import *
 from gan_nb.checkpoint import *
 from gan_nb.recipes import *
 from gan_nb.cli import *

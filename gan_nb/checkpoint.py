@@ -12,13 +12,14 @@ __all__ = ['save_run', 'load_run', 'Checkpoint']
 
 # %% ../nbs/22_checkpoint.ipynb #0afd00cc
 import math, os, platform, shutil, time, warnings
+from functools import partial
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import torch
 from fastcore.basics import patch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
 import gan_nb
 from .callbacks import Callback, TrainingError
@@ -27,158 +28,22 @@ from .files import DataError
 from .descriptions import assemble, check_form, describe, modernise
 from .engines import usable_device
 from .files import temporary
-from .parts import check_float, check_int, describe_part, make_part, plain
-from .players import check_group
+from .parts import check_int, make_part, plain
 from .runs import (CheckpointError, check_links, checkpoints, find_checkpoint, is_whole, read_config, read_notes,
     read_sealed, read_seconds, seal, size_of, step_name, step_of, verify_checkpoint, whole_before)
+from .states import checked_best, modernise_numbers, numbers_of, state_from, tensor_file, tensors_of
 from .store import (RunLock, append_log, drop_after, peak_memory, prune_checkpoints, publish_checkpoint, sweep_run,
     sync_path, update_config, write_checkpoint)
 from .training import Trainer
 
-# %% ../nbs/22_checkpoint.ipynb #0f136f3e
-def _split(state):
-    "An optimizer's state as (tensors, the rest as JSON-able data)"
-    named = {f'{i}.{k}': v for i, s in state['state'].items() for k, v in s.items()}
-    tensors = {k: v for k, v in named.items() if torch.is_tensor(v)}
-    rest = {k: v for k, v in named.items() if k not in tensors}
-    return tensors, dict(rest=rest, param_groups=state['param_groups'])
-
-def _join(tensors, rest):
-    "The inverse of `_split`"
-    state = {}
-    for name, v in (tensors | rest['rest']).items():
-        i, k = name.split('.', 1)
-        state.setdefault(int(i), {})[k] = v
-    return dict(state=state, param_groups=[_with_tuples(g) for g in rest['param_groups']])
-
-def _with_tuples(group): return {k: tuple(v) if isinstance(v, list) and k != 'params' else v for k, v in group.items()}
-
-# %% ../nbs/22_checkpoint.ipynb #45d0fda7
-def _tensors(state):
-    "All tensors in a state of a trainer, by file"
-    files = {name: p['net'] for name, p in state['players'].items()}
-    files |= {f'{name}_ema': net for name, net in state['averages'].items()}
-    files |= {f'opt_{name}': _split(p['opt'])[0] for name, p in state['players'].items()}
-    if state['augment'] is not None: files['augment'] = state['augment']
-    return files | dict(random=state['random'])
-
-def _numbers(state):
-    "All else that decides the next step"
-    players = {name: dict(updates=p['updates'], opt=_split(p['opt'])[1], scaler=p['scaler']) for name, p in state['players'].items()}
-    names = ('steps_done', 'total_steps', 'schedule_steps', 'position', 'unread', 'callbacks', 'device')
-    return plain({name: state[name] for name in names} | dict(players=players))
-
-def _modernise_numbers(numbers):
-    "What state.json holds, as it is written today; until format 3 there were two players, and the trainer remembered for `Checkpoint`"
-    if 'players' in numbers: return numbers
-    updates, scalers = dict(G=numbers['steps_done'], D=numbers['d_updates']), numbers.get('scalers') or [{}, {}]
-    players = {name: dict(updates=updates[name], opt=numbers['optimizers'][f'opt_{name}'], scaler=scaler)
-               for name, scaler in zip(('G', 'D'), scalers)}
-    memory = dict(Checkpoint=dict(best=numbers.get('best'), rollbacks=numbers.get('rollbacks', 0)))
-    return numbers | dict(players=players, callbacks=memory, unread=numbers.get('pending', []),
-                          schedule_steps=numbers.get('schedule_steps', 0))
-
-# %% ../nbs/22_checkpoint.ipynb #2aea7d7b
-def _kinds(factory):
-    "What an optimizer keeps for each weight: name -> whether that has the weight's shape"
-    w = torch.nn.Parameter(torch.zeros(1, device='cpu'))
-    w.grad = torch.zeros(1)
-    opt = factory([w])
-    opt.step()
-    return {k: torch.is_tensor(v) and v.shape == w.shape for k, v in opt.state[w].items()}
-
-def _is_number(x): return isinstance(x, (int, float)) and not isinstance(x, bool)
-
-def _movable(x):
-    "Whether a setting is one that schedules and users move: a number, or several"
-    return _is_number(x) or (isinstance(x, (tuple, list)) and len(x) > 0 and all(map(_is_number, x)))
-
-def _settings(cls, fresh, saved):
-    "The settings of a new optimizer's group with the saved numbers in their place; ValueError for those that it would refuse"
-    machine = {'params', 'fused', 'foreach', 'capturable', 'differentiable'}
-    group = dict(fresh)
-    for name in fresh.keys() & saved.keys() - machine:
-        if not (_movable(fresh[name]) and _movable(saved[name])) and fresh[name] != saved[name]:
-            raise ValueError(f'optimizer: {name} = {saved[name]!r}, where the description says {fresh[name]!r}')
-        group[name] = saved[name]
-    check_group(cls, group)
-    # Older files do not say which number the schedule wrote last: it is the one that is there.
-    if 'scheduled_lr' not in saved: group['scheduled_lr'] = group['lr']
-    if 'betas' in group and 'scheduled_beta2' not in saved: group['scheduled_beta2'] = group['betas'][1]
-    for name in ('initial_lr', 'scheduled_lr'): check_float(group[name], name, least=0.)
-    if 'betas' in group:
-        for name in ('initial_beta2', 'scheduled_beta2'): check_float(group[name], name, least=0., below=1.)
-    return group
-
-# %% ../nbs/22_checkpoint.ipynb #0c94dfd2
-def _checked_optimizer(player, state):
-    "A saved state of an optimizer as its player takes it; ValueError for what the optimizer could not have written"
-    opt, groups = player.opt, []
-    for fresh, saved in zip(opt.param_groups, state['param_groups'], strict=True):
-        groups.append(_settings(type(opt), fresh, saved) | dict(params=saved['params']))
-    weights = [p for g in opt.param_groups for p in g['params']]
-    # An optimizer of one's own may keep what it likes; of those that are known, each weight has the same.
-    kinds = _kinds(player.factory) if type(opt).__module__.startswith('torch.optim') else None
-    for i, kept in state['state'].items():
-        if not 0 <= i < len(weights): raise ValueError(f'optimizer: a state for weight {i} of {len(weights)}')
-        shape = weights[i].shape
-        alike = {k: torch.is_tensor(v) and v.shape == shape for k, v in kept.items()}
-        if kinds is not None and shape != () and alike != kinds:
-            raise ValueError(f'optimizer: {", ".join(kept)} for a weight of shape {tuple(shape)}')
-    return dict(state=state['state'], param_groups=groups)
-
-def _checked_scaler(scaler, saved):
-    "What float16 multiplies its losses by; nothing, if either run had another precision"
-    if not scaler.is_enabled() or not saved: return {}
-    scale = check_float(saved['scale'], 'a loss scale', above=0., most=2.**100)
-    return dict(scale=float(scale), _growth_tracker=check_int(saved['_growth_tracker'], '_growth_tracker'))
-
-def _checked(t, tensors, numbers):
-    "What was read of a checkpoint, as a state of trainer `t`; ValueError for what no run of ours could have written"
-    players = {}
-    for name, p in t.players.items():
-        saved = numbers['players'][name]
-        opt = _checked_optimizer(p, _join(tensors[f'opt_{name}'], saved['opt']))
-        scaler = _checked_scaler(p.scaler, saved['scaler'])
-        players[name] = dict(net=tensors[name], opt=opt, scaler=scaler, updates=check_int(saved['updates'], 'updates'))
-    averages = {name: tensors[f'{name}_ema'] for name in t.averages if f'{name}_ema' in tensors}
-    unread = [(check_int(step, 'step'), {k: float(v) for k, v in terms.items()}) for step, terms in numbers['unread']]
-    counters = {name: check_int(numbers[name], name) for name in ('steps_done', 'total_steps', 'schedule_steps', 'position')}
-    return counters | dict(players=players, averages=averages, augment=tensors.get('augment'), random=tensors['random'],
-                           device=str(numbers['device']), unread=unread, callbacks=_checked_memory(numbers['callbacks']))
-
-def _checked_memory(callbacks):
-    "What callbacks remember: a dict for each, and what `Checkpoint` understands for it"
-    for name, memory in callbacks.items():
-        if not isinstance(memory, dict): raise ValueError(f'callbacks: {name} remembers {memory!r}')
-    if 'Checkpoint' in callbacks: _checked_best(callbacks['Checkpoint'].get('best'))
-    return callbacks
-
-def _checked_best(best):
-    "The best score so far, or None"
-    if best is None: return None
-    return dict(name=str(best['name']), value=check_float(best['value'], 'best'), step=check_int(best['step'], 'step'))
-
-# %% ../nbs/22_checkpoint.ipynb #798f2cc6
-def _bytes(tensors, name):
-    "Tensors as a safetensors file; weights that share their memory are written one by one"
-    seen, out = set(), {}
-    for k, v in tensors.items():
-        if not torch.is_tensor(v):
-            raise ValueError(f'{name}: {k} is a {type(v).__name__} and no tensor, which is all that a checkpoint keeps of a network')
-        v = v.detach().cpu().contiguous()
-        out[k] = v.clone() if v.data_ptr() in seen else v
-        seen.add(v.data_ptr())
-    return save(out)
-
+# %% ../nbs/22_checkpoint.ipynb #3369dffa
 def _write_state(t, folder, config):
     "Fill `folder` with the description and the state of trainer `t`"
-    state = t.state()
-    def file_of(name, tensors): return lambda: _bytes(tensors, name)
-    files = {f'{name}.safetensors': file_of(name, tensors) for name, tensors in _tensors(state).items()}
-    write_checkpoint(folder, files | {'config.json': lambda: seal(config)}, _numbers(state))
+    state, files = t.state(), {'config.json': lambda: seal(config)}
+    for name, tensors in tensors_of(state).items():
+        files[f'{name}.safetensors'] = partial(tensor_file, tensors, name)
+    write_checkpoint(folder, files, numbers_of(state))
 
-# %% ../nbs/22_checkpoint.ipynb #3369dffa
 def _machine(device):
     "What the run was made on"
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.processor() or platform.machine()
@@ -213,13 +78,14 @@ def _check_mine(path, trainer):
 # %% ../nbs/22_checkpoint.ipynb #2f79574d
 def _read_state(t, folder):
     "The state in a checkpoint, as trainer `t` takes it; it is not put into place"
-    numbers = _modernise_numbers(verify_checkpoint(folder))
+    numbers = modernise_numbers(verify_checkpoint(folder))
     needed = [*t.players, *(f'opt_{name}' for name in t.players), 'random']
     if hasattr(t.game.augment, 'state_dict'): needed.append('augment')
     # A run that was not averaged until now begins its average when it goes on.
     needed += [f'{name}_ema' for name in t.averages if (folder/f'{name}_ema.safetensors').exists()]
     for name in needed: size_of(folder/f'{name}.safetensors')
-    return _checked(t, {name: load_file(folder/f'{name}.safetensors') for name in needed}, numbers)
+    tensors = {name: load_file(folder/f'{name}.safetensors') for name in needed}
+    return state_from(t, tensors, numbers)
 
 def _read_back(t, folder):
     "Read a checkpoint of trainer `t` as it would be loaded, but for putting it into place; ValueError or CheckpointError if that fails"
@@ -379,7 +245,7 @@ class Checkpoint(Callback):
     def state(self): return dict(best=self.found, rollbacks=self.rolled_back)
 
     def load_state(self, state):
-        self.found = _checked_best(state.get('best'))
+        self.found = checked_best(state.get('best'))
         self.rolled_back = check_int(state.get('rollbacks', 0), 'rollbacks')
 
     def save(self, trainer):
