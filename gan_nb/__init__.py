@@ -39,6 +39,7 @@ Modules:
 - `gan_nb.report`: Take a run home as one page, and put runs side by side
 - `gan_nb.resnet`: Deep networks that learn, with classes and attention
 - `gan_nb.runs`: What a run leaves on the disk, and how to read it without a trainer
+- `gan_nb.shell`: One line for each failure, an end at any moment, and readers who leave
 - `gan_nb.states`: The state of a trainer as tensors and numbers, and what of a stranger's file may become one
 - `gan_nb.store`: A run folder that is whole at every moment, and that one process at a time writes to
 - `gan_nb.stream`: Images that are decoded when their turn comes, by worker processes

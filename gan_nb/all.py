@@ -1,6 +1,7 @@
 "Every public name of every chapter, in one import"
 from gan_nb.parts import *
 from gan_nb.files import *
+from gan_nb.shell import *
 from gan_nb.charts import *
 from gan_nb.page import *
 from gan_nb.clicks import *

@@ -1,6 +1,7 @@
 """`gan_train`, `gan_sample`, `gan_eval`: the whole book from a shell
 
-The commands `gan_train`, `gan_sample` and `gan_eval`. Each is an ordinary function with documented arguments; `call_parse` makes the script. What goes wrong is one line and exit status 2; an interrupt is 130.
+The commands `gan_train`, `gan_sample` and `gan_eval`. Each is an ordinary function with documented arguments;
+`call_parse` makes the script. What goes wrong is one line and exit status 2; an interrupt is 130.
 
 Docs: https://gan-nb.github.io/gan_nb/cli.html.md"""
 
@@ -9,366 +10,375 @@ Docs: https://gan-nb.github.io/gan_nb/cli.html.md"""
 # %% auto #0
 __all__ = ['gan_train', 'gan_sample', 'gan_eval']
 
-# %% ../nbs/24_cli.ipynb #c1100002
-import os, signal, sys
-from pathlib import Path
+# %% ../nbs/24_cli.ipynb #e016073a
+# First: from here on a signal ends a command in one line.
+from .shell import BadArgument, arguments, change_recipe, one_line, parse_budget, parse_size, parse_step
 
-def _end_at_once(number, frame):
-    os.write(2, f'\n{Path(sys.argv[0]).stem}: stopped\n'.encode())
-    os._exit(128 + number)
-
-_ending = [getattr(signal, s) for s in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, s)]
-if Path(sys.argv[0]).stem in ('gan_train', 'gan_sample', 'gan_eval'):
-    for _s in _ending:
-        if signal.getsignal(_s) != signal.SIG_IGN: signal.signal(_s, _end_at_once)
-
-# %% ../nbs/24_cli.ipynb #d7ff6d34
-import importlib.util, io, json, shlex, shutil, warnings
+import importlib.util, json, shlex, shutil
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated
 
 import torch
+from fastcore.script import call_parse
 
-from fastcore.script import call_parse, is_cli
-from matplotlib.figure import Figure
-
+from .callbacks import Progress
 from .checkpoint import Checkpoint, load_run
-from .runs import CheckpointError, checkpoints, read_config
-from .core import save_images, show_points
-from .files import OneLineError, printable, sweep, write_atomic
-from .files import DataError
+from .core import save_picture
 from .data import load_again, load_data
-from .metrics import Evaluate, all_scores, compare_with, mode_coverage
-from .features import Features
 from .explore import latent_walk
+from .features import Features
+from .files import sweep, write_atomic
 from .live import SampleGrid, TensorBoard
+from .metrics import Evaluate, all_scores, compare_with, mode_coverage
+from .parts import part, registered
 from .recipes import default_recipe, recipe as get_recipe
 from .report import Report, run_report
-from .callbacks import Progress, TrainingError
+from .runs import CheckpointError, checkpoints, read_config
 from .video import save_video
 
-# %% ../nbs/24_cli.ipynb #5b0c19c8
-class _BadArgument(OneLineError): "An argument that no run can be made of"
-
-@contextmanager
-def _arguments():
-    "While runs are set up, a ValueError speaks of the user's arguments"
-    try: yield
-    except ValueError as e: raise _BadArgument(e) from e
-
-def _hint(message, *_): print(f'warning: {printable(message)}', file=sys.stderr)
-
-_no_memory = 'out of memory; try a smaller --batch-size or --size'
-
-def _refuse(command, message):
-    print(f'{command.__name__}: {printable(message)}', file=sys.stderr)
-    raise SystemExit(2) from None
-
-class _Ended(SystemExit): "A signal, outside of training, where nothing is to be saved"
-
-def _end(number, frame): raise _Ended(128 + number)
-
-@contextmanager
-def _one_line(command):
-    "When `command` was called from a shell: print expected errors as one line and exit with status 2"
-    if not is_cli(command): return (yield)
-    sys.stdout, sys.stderr = _Patient(sys.stdout), _Patient(sys.stderr)
-    for s in _ending[1:]:
-        if signal.getsignal(s) != signal.SIG_IGN: signal.signal(s, _end)
-    if _ending and signal.getsignal(signal.SIGINT) != signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
-    warnings.showwarning = _hint
-    warnings.filterwarnings('ignore', module='PIL')                   # it speaks of each odd picture; those it cannot read are named by us
-    try: yield
-    except (DataError, TrainingError, CheckpointError, _BadArgument) as e: _refuse(command, e)
-    except OSError as e: _refuse(command, f'{e.filename}: {e.strerror}' if e.filename else e)
-    except (MemoryError, torch.OutOfMemoryError): _refuse(command, _no_memory)
-    except RuntimeError as e:
-        if not any(t in str(e) for t in ('not enough memory', "can't allocate memory")): raise
-        _refuse(command, _no_memory)
-    except (KeyboardInterrupt, _Ended) as e:
-        print(f'\n{command.__name__}: stopped', file=sys.stderr)
-        raise SystemExit(130 if isinstance(e, KeyboardInterrupt) else e.code) from None
-
-# %% ../nbs/24_cli.ipynb #c1100004
-class _Patient:
-    "A stream of text whose reader may leave"
-    def __init__(self, stream):
-        self.stream = stream if stream is not None else open(os.devnull, 'w', encoding='utf-8')
-        # A file name may be no text at all.
-        if hasattr(self.stream, 'reconfigure'): self.stream.reconfigure(errors='backslashreplace')
-    def __getattr__(self, name): return getattr(self.stream, name)
-    def write(self, text): return self._try(lambda: self.stream.write(text)) or len(text)
-    def flush(self): self._try(self.stream.flush)
-    def _try(self, f):
-        try: return f()
-        except (OSError, ValueError):
-            # What is left in the buffer would fail once more when Python ends: let it go nowhere.
-            try: os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
-            except (OSError, ValueError): self.stream = open(os.devnull, 'w', encoding='utf-8')
-
-# %% ../nbs/24_cli.ipynb #777e92ff
-def _parse_size(text):
-    "'64' -> 64, '48x80' -> (48, 80)"
-    parts = str(text).lower().split('x')
-    if len(parts) > 2 or not all(p.isdigit() for p in parts): raise ValueError(f'size {text!r}: write 64, or 48x80 for height and width')
-    if min(map(int, parts)) < 8: raise ValueError(f'size {text}: the smallest that works is 8')
-    return int(parts[0]) if len(parts) == 1 else tuple(map(int, parts))
-
-# %% ../nbs/24_cli.ipynb #3d9bc6c0
+# %% ../nbs/24_cli.ipynb #af8daa3a
 def _run_folder(out, source, recipe):
     "Make the folder of a new run: `out`, or the first free `runs/<source>-<recipe>`"
     if out:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise CheckpointError(f'{out}: exists already; choose another --out, or go on with --resume {shlex.quote(str(out))}')
+            raise CheckpointError(f'{out}: exists already; choose another --out, '
+                                  f'or go on with --resume {shlex.quote(str(out))}')
         out.mkdir(parents=True, exist_ok=True)
         return out
     base = f'{Path(source).resolve().stem}-{recipe}'
     for i in range(1, 10**6):
         path = Path('runs')/(base if i == 1 else f'{base}-{i}')
+        # Another process may be quicker.
         try: path.mkdir(parents=True)
-        except FileExistsError: continue          # also if another process was quicker
+        except FileExistsError: continue
         return path
 
 @contextmanager
 def _no_remains(out, existed):
-    "Remove a new run that broke off before its first checkpoint was whole; a folder that `existed` stays, empty, and another's is left alone"
+    "Remove a new run that broke off before its first checkpoint was whole; a folder that `existed` stays, empty"
     try: yield
     except BaseException:
-        if not checkpoints(out) and not (out/'running.json').exists():
-            shutil.rmtree(out, ignore_errors=True)
-            if existed: out.mkdir(exist_ok=True)
-            elif out.parent.name == 'runs' and not any(out.parent.iterdir()): out.parent.rmdir()
+        # A folder in which another process trains is left alone.
+        theirs = (out/'running.json').exists()
+        if not checkpoints(out) and not theirs: _remove_run(out, existed)
         raise
 
-# %% ../nbs/24_cli.ipynb #98f7e8b5
-def _save_samples(trainer, path, n=64, seed=0, label=None):
-    "Write `n` samples, all of one class if it is named, as a picture: a grid of images, or points over the modes of their mixture"
-    x = trainer.sample(n, seed=seed, y=None if label is None else torch.full((n,), label))
-    if x.ndim == 4: return save_images(x, path)
-    fig, buf = Figure(figsize=(4, 4)), io.BytesIO()
-    show_points(x, getattr(trainer.data, 'modes', None), ax=fig.subplots())
-    fig.savefig(buf, dpi=100)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, buf.getvalue())
-    return path
+def _remove_run(out, existed):
+    "Remove what a run has left in a folder, and the folder if it is ours"
+    shutil.rmtree(out, ignore_errors=True)
+    if existed: return out.mkdir(exist_ok=True)
+    runs = out.parent
+    if runs.name == 'runs' and not any(runs.iterdir()): runs.rmdir()
 
-# %% ../nbs/24_cli.ipynb #1ad22eab
-def _value(text):
-    "'8' -> 8, '1e-3' -> 0.001, 'null' -> None, '[1, 2]' -> [1, 2]; what is no JSON is a word"
-    try: return json.loads(text)
-    except (ValueError, RecursionError): return text
-
-def _changed(r, changes):
-    "Recipe `r` with each NAME=VALUE of `changes`"
-    for c in changes or []:
-        name, sign, value = c.partition('=')
-        if not sign or name in ('name', 'about', 'differs'): raise ValueError(f'--set {c}: write NAME=VALUE, as in --set ema=0.99 or --set opt_G.lr=1e-3')
-        r = r.change(name, _value(value))
-    return r
-
-def _new_trainer(source, recipe, set, size, channels, batch_size, root, seed, device, precision, engine, on_error):
+# %% ../nbs/24_cli.ipynb #5dd9ecd8
+def _new_trainer(source, recipe, changes, load, batch_size, how):
     "Data and recipe, as a trainer and the recipe it was made from"
-    with _arguments():
-        size = _parse_size(size or (16 if source == 'digits' else 32))
-        if recipe: _changed(get_recipe(recipe), set)      # a wrong name is better known before the images are read
-        data = load_data(source, size=size, channels=channels, root=root, on_error=on_error)
-        r = _changed(get_recipe(recipe) if recipe else default_recipe(data.shape), set)
+    with arguments():
+        usual = 16 if source == 'digits' else 32
+        load = load | dict(size=parse_size(load['size'] or usual))
+        # A wrong name is better known before the images are read.
+        if recipe: change_recipe(get_recipe(recipe), changes)
+        data = load_data(source, **load)
+        r = change_recipe(get_recipe(recipe) if recipe else default_recipe(data.shape), changes)
         if batch_size is not None: r = replace(r, batch_size=batch_size)
-        return r.trainer(data, seed=seed, device=device, precision=precision, engine=engine), r
+        return r.trainer(data, **how), r
 
-def _old_trainer(run, step, device, source, root, engine=None, other_data=False):
-    "The trainer of a run folder, with the data that its config.json names, or that lie elsewhere now"
-    given = {k: v for k, v in dict(source=source, root=root).items() if v}
-    config = read_config(run)['data'] | given
-    if config.get('root') and not root and not Path(config['root']).is_dir(): raise CheckpointError(f'{run}: its data was in {config["root"]}, which is not there; give --root')
-    shape = load_run(run, step=step, device=device).G.shape       # whole, and no larger than it looks, before its data is read
-    if config.get('size') and [config.get('channels'), *_pair(config['size'])] != list(shape):
-        raise CheckpointError(f'{run}: its data, {config.get("channels")} x {config["size"]}, does not fit its generator, {shape}')
-    own = dict(engine=engine) if engine and engine != 'auto' else {}              # else as it was
-    with _arguments(): return load_run(run, step=step, device=device, data=_load_again(run, config), other_data=other_data, **own)
+def _old_trainer(run, step, device, source, root, other_data=False, **own):
+    "The trainer of a run folder, with its data"
+    config = read_config(run)['data']
+    if source: config = config | dict(source=source)
+    if root: config = config | dict(root=root)
+    if config.get('root') and not root and not Path(config['root']).is_dir():
+        raise CheckpointError(f'{run}: its data was in {config["root"]}, which is not there; give --root')
+    # The run is whole, and no larger than it looks, before its data is read.
+    shape = list(load_run(run, step=step, device=device).data.shape)
+    size = config.get('size')
+    pair = list(size) if isinstance(size, (list, tuple)) else [size, size]
+    if size and [config.get('channels'), *pair] != shape:
+        theirs = f'{config.get("channels")} x {size}'
+        raise CheckpointError(f'{run}: its data, {theirs}, does not fit its generator, {shape}')
+    data = _load_again(run, config)
+    with arguments():
+        return load_run(run, step=step, device=device, data=data, other_data=other_data, **own)
 
 def _load_again(run, config):
     "The data that config.json describes, if it describes any"
     try: return load_again(config)
-    except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as e: raise CheckpointError(f'{run}: config.json does not say how its data is loaded ({e})') from e
+    except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as e:
+        raise CheckpointError(f'{run}: config.json does not say how its data is loaded ({e})') from e
 
-def _pair(size): return list(size) if isinstance(size, (list, tuple)) else [size, size]
-
-def _parse_step(text):
-    "'500' -> 500; 'best' and None as they are"
-    if text in (None, 'best'): return text
-    if not str(text).isdigit(): raise _BadArgument(f"step {text!r}: a number, or best")
-    return int(text)
-
-def _count(net): return f'{type(net).__name__} with {sum(p.numel() for p in net.parameters()):,} parameters'
-
+# %% ../nbs/24_cli.ipynb #4d60b039
 def _announce(t, out):
     "Say what is about to be trained, on what, and where it goes"
+    where = '' if t.device.type == 'cpu' else f'; {t.data.placement(t.device)}'
+    print(f'{t.data}{where}')
+    for net in reversed(t.game.players.values()):
+        count = sum(p.numel() for p in net.parameters())
+        print(f'{type(net).__name__} with {count:,} parameters')
     number = str(t.dtype or torch.float32).removeprefix('torch.')
-    data = f'{t.data}' if t.device.type == 'cpu' else f'{t.data}; {t.data.placement(t.device)}'
-    print(f'{data}\n{_count(t.G)}\n{_count(t.D)}\n{t.device} in {number}, {(n := torch.get_num_threads())} thread{"s"*(n > 1)}; run folder {out}')
+    threads = torch.get_num_threads()
+    many = 's' if threads > 1 else ''
+    print(f'{t.device} in {number}, {threads} thread{many}; run folder {out}')
 
-# %% ../nbs/24_cli.ipynb #ed4ef53c
+# %% ../nbs/24_cli.ipynb #80e6d340
 def _features(run, data, kind=None):
-    "Features for the images of a run: of its own classifier, 'pixels' or 'inception'"
-    if kind not in (None, 'classifier', 'pixels', 'inception'): raise _BadArgument(f'--features {kind}: classifier, pixels or inception')
-    if kind == 'pixels' or (kind is None and not data.n_classes): return Features.pixels()
+    "Features for the samples of a run: of its own classifier, or of another registered kind"
+    if kind is not None and kind not in registered('features'):
+        raise BadArgument(f'--features {kind}: {", ".join(registered("features"))}')
+    kind = kind or ('classifier' if data.n_classes else 'pixels')
     try:
-        if kind == 'inception': return Features.inception()
+        # A classifier is trained once and kept, so that scores of one run can be compared.
+        if kind != 'classifier': return part('features', kind)(data)
         if (run/'features/features.json').exists(): return Features.load(run/'features')
-        features = Features.fit(data)
-    except (RuntimeError, ValueError) as e: raise _BadArgument(e) from e
+        features = part('features', kind)(data)
+    except (RuntimeError, ValueError) as e: raise BadArgument(e) from e
     features.save(run/'features')
     return features
 
 def _measure(t, run):
     "What `--score-every` adds to the log"
-    if hasattr(t.data, 'modes'): raise _BadArgument('--score-every is for images; gan_eval counts the modes of points')
-    if len(t.data) < 20: raise _BadArgument(f'--score-every needs at least 20 images, there are {len(t.data)}')
-    return compare_with(t.data, _features(run, t.data), min(1000, len(t.data)))
+    n = len(t.data)
+    if len(t.data.shape) == 1:
+        raise BadArgument('--score-every is for images; gan_eval counts the modes of points')
+    if n < 20: raise BadArgument(f'--score-every needs at least 20 images, there are {n}')
+    return compare_with(t.data, _features(run, t.data), min(1000, n))
 
-# %% ../nbs/24_cli.ipynb #3d7fa835
-def _run(t, out, steps, notes, every, on_nan, source=None):
-    "Train up to step `steps`; samples.png is written at the end, also after Ctrl-C or SIGTERM"
-    name, source = shlex.quote(str(out)), f' {shlex.quote(str(source))}' if source else ''
-    scores = [Evaluate(_measure(t, out), every['score'])] if every['score'] else []
-    keep = Checkpoint(out, every=every['save'], notes=notes, best='fid' if scores else None, rollbacks=3 if on_nan == 'rollback' else 0)
+# %% ../nbs/24_cli.ipynb #3f13d71f
+def _save_samples(trainer, stem, n=64, seed=0, label=None, data=None):
+    "Write `n` samples, all of one class if it is named, as `data` shows them; the file"
+    y = None if label is None else torch.full((n,), label)
+    x = trainer.sample(n, seed=seed, y=y)
+    return save_picture((data or trainer.data).picture(x), stem)
+
+def _callbacks(t, out, notes, every, on_nan):
+    "Who watches a run"
+    best = 'fid' if every['score'] else None
+    rollbacks = 3 if on_nan == 'rollback' else 0
+    keep = Checkpoint(out, every=every['save'], notes=notes, best=best, rollbacks=rollbacks)
+    pictures = SampleGrid(every=every['sample'], folder=out/'samples')
     # A picture is drawn before the checkpoint of its step is kept, or a kill between the two would lose it.
-    cbs = [*scores, SampleGrid(every=every['sample'], folder=out/'samples'), keep, Progress(), Report(out)]
+    cbs = [pictures, keep, Progress(), Report(out)]
+    if best: cbs.insert(0, Evaluate(_measure(t, out), every['score']))
     if importlib.util.find_spec('tensorboard'): cbs.append(TensorBoard(out/'tensorboard'))
-    if steps > t.steps_done: (out/'samples.png').unlink(missing_ok=True)          # that of an earlier stop
+    return cbs
+
+def _run(t, out, steps, notes, every, on_nan, source=None):
+    "Train up to step `steps`; samples are written at the end, also after Ctrl-C or SIGTERM"
+    # The run and its data as a shell takes them.
+    name = shlex.quote(str(out))
+    source = f' {shlex.quote(str(source))}' if source else ''
+    cbs = _callbacks(t, out, notes, every, on_nan)
+    if steps > t.steps_done: _forget_samples(out)
     try: t.fit(steps - t.steps_done, cbs)
     except (KeyboardInterrupt, SystemExit):
-        if not checkpoints(out): raise
-        _save_samples(t, out/'samples.png')
+        if not (kept := checkpoints(out)): raise
+        _save_samples(t, out/'samples')
         run_report(out)
-        print(f'\nstopped at step {t.steps_done} of {steps}; the newest checkpoint is {checkpoints(out)[-1].name}; go on with\n  gan_train --resume {name}{source}')
+        newest = kept[-1].name
+        print(f'\nstopped at step {t.steps_done} of {steps}; the newest checkpoint is {newest}; go on with')
+        print(f'  gan_train --resume {name}{source}')
         raise
-    print(f'{_save_samples(t, out/"samples.png")}  64 samples\n{run_report(out)}  curves, pictures and settings on a page\n{out}  the run: {", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))}\n'
-          f'more samples: gan_sample {name} -n 64 --seed 1\nmore steps:   gan_train --resume {name}{source} --steps {2*steps}')
+    samples = _save_samples(t, out/'samples')
+    page = run_report(out)
+    inside = sorted(p.name for p in out.iterdir())
+    inside = [name for name in inside if name[0] != '.']
+    print(f'{samples}  64 samples')
+    print(f'{page}  curves, pictures and settings on a page')
+    print(f'{out}  the run: {", ".join(inside)}')
+    print(f'more samples: gan_sample {name} -n 64 --seed 1')
+    print(f'more steps:   gan_train --resume {name}{source} --steps {2*steps}')
 
-# %% ../nbs/24_cli.ipynb #efd93812
+def _forget_samples(out):
+    "Remove the samples of an earlier stop"
+    for ending in ('png', 'txt'): (out/f'samples.{ending}').unlink(missing_ok=True)
+
+# %% ../nbs/24_cli.ipynb #8a0b0072
 @call_parse(pos=['source'])
 def gan_train(
-    source: str = None, # what to learn: digits, mnist, fashion_mnist, cifar10, ring, grid, a folder of images, or a .zip of images (default: digits)
-    Recipe: str = None, # gan, gp_gan, dcgan, dcgan64, lsgan_dcgan, wgan, wgan_gp, dragan, acgan, r1, sngan, sngan_projection, hinge_sa, r3gan, r3gan_tiny, rpgan, rpgan_mlp or rpgan_points (default: rpgan_mlp up to 16x16 pixels, rpgan above; for points rpgan_points)
+    # what to learn: digits, mnist, fashion_mnist, cifar10, ring, grid, another registered name, a folder of images,
+    # or a .zip of images (default: digits)
+    source: str = None,
+    # gan, gp_gan, dcgan, dcgan64, lsgan_dcgan, wgan, wgan_gp, dragan, acgan, r1, sngan, sngan_projection, hinge_sa,
+    # r3gan, r3gan_tiny, rpgan, rpgan_mlp or rpgan_points, or a file of your own that ends with .json
+    # (default: rpgan_mlp up to 16x16 pixels, rpgan above; for points rpgan_points)
+    Recipe: str = None,
     size: str = None, # image size: 64, or 48x80 for height x width; at least 8 (default: 32, for the digits 16)
     channels: int = None, # 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (default: what the images have, without alpha)
-    steps: int = None, # the step to train up to, from the start of the run (default: what the recipe says; with --resume: where it was bound for)
-    set: Annotated[str, dict(action='append')] = None, # NAME=VALUE: a field of the recipe, such as ema=0.99, opt_G.lr=1e-3 or generator.norm=null; may be given several times
+    # the step to train up to, from the start of the run
+    # (default: what the recipe says; with --resume: where it was bound for)
+    steps: int = None,
+    # NAME=VALUE: a field of the recipe, such as ema=0.99, opt_G.lr=1e-3 or generator.norm=null;
+    # may be given several times
+    set: Annotated[str, dict(action='append')] = None,
     batch_size: int = None, # images in each update (default: what the recipe says)
     Out: Path = None, # the run folder, new or empty (default: runs/SOURCE-RECIPE)
-    resume: Path = None, # go on with this run folder. Recipe, sizes and seed stay; --on-nan and the intervals are not kept. Data that has moved: give it as SOURCE, or --root
-    step: str = None, # with --resume: the checkpoint to go on from, a number or best; later ones are removed, and their lines of the log (default: the newest)
+    # go on with this run folder. Recipe, sizes and seed stay; --on-nan and the intervals are not kept.
+    # Data that has moved: give it as SOURCE, or --root
+    resume: Path = None,
+    # with --resume: the checkpoint to go on from, a number or best; later ones are removed, and their lines of the log
+    # (default: the newest)
+    step: str = None,
     other_data: bool = False, # with --resume: go on although SOURCE is not the data that the run was trained on
     root: Path = None, # where torchvision's files of mnist, fashion_mnist and cifar10 lie (default: a cache folder)
     on_error: str = None, # what to do about images that cannot be read: raise, or skip (default: raise)
+    budget: float = None, # GB that the images of a zip may inflate to (default: 100 times the zip, or 4.3)
     seed: int = None, # the same seed on the same machine gives the same run, on a CPU to the bit (default: 0)
     device: str = None, # cuda, mps or cpu (default: the fastest there is)
-    precision: str = None, # fp32, bf16, fp16, or auto: bf16 where the hardware has it, fp16 on GPUs of the generation before (default: auto)
-    engine: str = 'auto', # eager, compile: the step as one program, which takes the first minute to write, or graph: on a GPU, the step as one recording; auto: eager
-    on_nan: str = 'stop', # when a loss is not finite: stop, or rollback to the last checkpoint and halve the learning rate, at most three times
+    # fp32, bf16, fp16, or auto: bf16 where the hardware has it, fp16 on GPUs of the generation before (default: auto)
+    precision: str = None,
+    # eager, compile: the step as one program, which takes the first minute to write,
+    # or graph: on a GPU, the step as one recording; auto: eager
+    engine: str = 'auto',
+    # when a loss is not finite: stop, or rollback to the last checkpoint and halve the learning rate,
+    # at most three times
+    on_nan: str = 'stop',
     sample_every: int = 250, # steps between two pictures in samples/
     save_every: int = 500, # steps between two checkpoints
-    score_every: int = None # steps between two FIDs in the log, rounded up to its lines, one every 50 steps; by a small classifier if there are labels, else by pixels; the best checkpoint is kept (default: none)
+    # steps between two FIDs in the log, rounded up to its lines, one every 50 steps; by a small classifier if there are
+    # labels, else by pixels; the best checkpoint is kept (default: none)
+    score_every: int = None
 ):
-    "Train a GAN on images. Without arguments: on 1,797 scanned digits, in about two minutes on two cores. Ctrl-C saves and stops."
-    with _one_line(gan_train):
-        if min(o for o in (steps, batch_size, sample_every, save_every, score_every, 1) if o is not None) < 1:
-            raise _BadArgument('steps, batch size and intervals must be at least 1')
-        if engine not in ('auto', 'eager', 'compile', 'graph'): raise _BadArgument(f'--engine {engine}: auto, eager, compile or graph')
-        if on_nan not in ('stop', 'rollback'): raise _BadArgument(f'--on-nan {on_nan}: stop or rollback')
-        if (step or other_data) and not resume: raise _BadArgument('--step and --other-data go with --resume')
+    """Train a GAN on images. Without arguments: on 1,797 scanned digits, in about two minutes on two cores.
+    Ctrl-C saves and stops."""
+    with one_line(gan_train):
+        _check_options(engine, on_nan, (steps, batch_size, sample_every, save_every, score_every))
         every = dict(sample=sample_every, save=save_every, score=score_every)
-        settings = dict(recipe=Recipe, set=set, size=size, channels=channels, batch_size=batch_size, on_error=on_error, seed=seed, precision=precision)
-        if resume: return _resume(resume, step, steps, settings | dict(out=Out), device, engine, source, root, every, on_nan, other_data)
-        defaults = dict(on_error='raise', seed=0, precision='auto')
-        settings = {k: defaults.get(k) if v is None else v for k, v in settings.items()}
-        if Out and Out.exists(): _run_folder(Out, source, None)     # better refused before the images are read
-        trainer, r = _new_trainer(source or 'digits', root=root, device=device, engine=engine, **settings)
+        if resume:
+            stays = dict(recipe=Recipe, set=set, size=size, channels=channels, batch_size=batch_size, out=Out,
+                         on_error=on_error, budget=budget, seed=seed, precision=precision)
+            return _resume(resume, step, steps, stays, device, engine, source, root, every, on_nan, other_data)
+        if step or other_data: raise BadArgument('--step and --other-data go with --resume')
+        # A folder that cannot be had is better refused before the images are read.
         existed = bool(Out and Out.exists())
+        if existed: _run_folder(Out, source, None)
+        load = dict(size=size, channels=channels, root=root)
+        load |= dict(on_error=on_error or 'raise', budget=parse_budget(budget))
+        how = dict(seed=seed or 0, precision=precision or 'auto', device=device, engine=engine)
+        trainer, r = _new_trainer(source or 'digits', Recipe, set, load, batch_size, how)
         out = _run_folder(Out, source or 'digits', r.name)
         with _no_remains(out, existed):
             _announce(trainer, out)
             _run(trainer, out, steps or r.steps, dict(recipe=asdict(r)), every, on_nan)
 
-# %% ../nbs/24_cli.ipynb #ec5be20a
-def _resume(run, step, steps, settings, device, engine, source, root, every, on_nan, other_data):
+# %% ../nbs/24_cli.ipynb #c5e9bff5
+def _check_options(engine, on_nan, counts):
+    "BadArgument for what no run has"
+    if any(n is not None and n < 1 for n in counts):
+        raise BadArgument('steps, batch size and intervals must be at least 1')
+    if engine not in ('auto', 'eager', 'compile', 'graph'):
+        raise BadArgument(f'--engine {engine}: auto, eager, compile or graph')
+    if on_nan not in ('stop', 'rollback'): raise BadArgument(f'--on-nan {on_nan}: stop or rollback')
+
+def _resume(run, step, steps, stays, device, engine, source, root, every, on_nan, other_data):
     "Go on with a run; what belongs to its settings cannot be changed"
-    given = [f'--{k.replace("_", "-")}' for k, v in settings.items() if v is not None]
-    if given: raise _BadArgument(f'{", ".join(given)}: cannot be changed with --resume, the settings of {run} stay')
-    t = _old_trainer(run, _parse_step(step), device, source, root, engine, other_data)
+    given = [name.replace('_', '-') for name, value in stays.items() if value is not None]
+    if given:
+        names = ', '.join(f'--{name}' for name in given)
+        raise BadArgument(f'{names}: cannot be changed with --resume, the settings of {run} stay')
+    own = {} if engine == 'auto' else dict(engine=engine)
+    t = _old_trainer(run, parse_step(step), device, source, root, other_data, **own)
     steps = steps or t.total_steps
-    if steps < t.steps_done: raise _BadArgument(f'{run}: is at step {t.steps_done} already; give a larger --steps')
-    if steps == t.steps_done: print(f'{run}: is at its end, step {steps}; its pictures and its report are written once more')
-    if t.steps_done < t.total_steps: t.total_steps = steps           # a run under way aims at the new end, its schedules too
+    if steps < t.steps_done: raise BadArgument(f'{run}: is at step {t.steps_done} already; give a larger --steps')
+    if steps == t.steps_done:
+        print(f'{run}: is at its end, step {steps}; its pictures and its report are written once more')
+    # A run under way aims at the new end, its schedules too.
+    if t.steps_done < t.total_steps: t.total_steps = steps
     _announce(t, run)
     _run(t, run, steps, None, every, on_nan, source)
 
-# %% ../nbs/24_cli.ipynb #4a703228
+# %% ../nbs/24_cli.ipynb #c68b8830
 @call_parse
 def gan_sample(
     run: Path, # a run folder
     N: int = 64, # how many samples
     Seed: int = 0, # names the samples: the same seed gives the same file
-    Out: Path = None, # a .png file (default: RUN/samples_seed<SEED>.png)
+    Out: Path = None, # a .png file, or .txt for a run that writes texts (default: RUN/samples_seed<SEED>.png)
     step: str = None, # the checkpoint to draw from, a number or best (default: the newest)
     device: str = None, # cuda, mps or cpu (default: the fastest there is)
-    label: int = None, # the class to draw, counted from 0 in the order of the folders or digits, for a run that was told labels (default: each in turn)
+    # the class to draw, counted from 0 in the order of the folders or digits, for a run that was told labels
+    # (default: each in turn)
+    label: int = None,
     walk: Path = None # write a walk between latents as well: a .gif, or an .mp4 where ffmpeg is installed
 ):
-    "Draw samples from a run into a PNG."
-    with _one_line(gan_sample), _arguments():
+    "Draw samples from a run into a file."
+    with one_line(gan_sample), arguments():
         if not 1 <= N <= 10**5: raise ValueError(f'-n must be 1 to 100,000, got {N}')
         if not 0 <= Seed < 2**32: raise ValueError(f'--seed must lie in [0, 2**32), got {Seed}')
         path = Out or run/f'samples_seed{Seed}.png'
-        if path.suffix.lower() != '.png': raise ValueError(f'{path}: samples are written as .png')
-        config = read_config(run)['data']
-        modes = _load_again(run, config) if config.get('source') in ('ring', 'grid') else None
-        t = load_run(run, device=device, step=_parse_step(step), data=modes)
-        n_classes = getattr(t.G, 'n_classes', 0)
-        if label is not None and not 0 <= label < n_classes: raise ValueError(f'--label {label}: {f"this run has classes 0 to {n_classes - 1}" if n_classes else "this run was told no labels"}')
+        if path.suffix.lower() not in ('.png', '.txt'):
+            raise ValueError(f'{path}: samples are written as .png, texts as .txt')
+        t = load_run(run, device=device, step=parse_step(step))
+        _check_label(label, t.game.n_classes)
+        # Points are shown over the modes of their data, which cost nothing to load.
+        points = len(t.data.shape) == 1
+        data = _load_again(run, t.data.config) if points else t.data
         sweep(run)
         # The film first: if it cannot be made, nothing is left behind.
-        film = save_video(latent_walk(t, seeds=range(Seed, Seed + 4), n=min(N, 16)), walk) if walk else None
-        print(_save_samples(t, path, N, Seed, label))
+        film = None
+        if walk:
+            frames = latent_walk(t, seeds=range(Seed, Seed + 4), n=min(N, 16))
+            film = save_video(frames, walk)
+        print(_save_samples(t, path.with_suffix(''), N, Seed, label, data))
         if film: print(film)
 
-# %% ../nbs/24_cli.ipynb #c1100006
+def _check_label(label, n_classes):
+    "ValueError for a class that a run does not have"
+    if label is None or 0 <= label < n_classes: return
+    has = f'this run has classes 0 to {n_classes - 1}' if n_classes else 'this run was told no labels'
+    raise ValueError(f'--label {label}: {has}')
+
+# %% ../nbs/24_cli.ipynb #7623fa91
 _lower_is_better = ('FID', 'KID', 'reverse KL')
 
 def _shared(scores):
     "What all scores have been computed from"
-    about = {k: v for k, v in scores[0].provenance.items() if all(s.provenance.get(k) == v for s in scores)}
-    return ', '.join(f'{k} {str(v)[:8] if k == "hash" else v}' for k, v in about.items())
+    said = []
+    for key, value in scores[0].provenance.items():
+        same = all(s.provenance.get(key) == value for s in scores)
+        if key == 'hash': value = str(value)[:8]
+        if same: said.append(f'{key} {value}')
+    return ', '.join(said)
 
 def _line(score):
     "A score, and which way is up"
     error = '' if score.error is None else f' ± {score.error:.2g}'
-    return f'{score.name} {score.value:.4g}{error}  ({"lower" if score.name in _lower_is_better else "higher"} is better)'
+    direction = 'lower' if score.name in _lower_is_better else 'higher'
+    return f'{score.name} {score.value:.4g}{error}  ({direction} is better)'
 
-# %% ../nbs/24_cli.ipynb #74892add
+# %% ../nbs/24_cli.ipynb #d254a6a0
 @call_parse
 def gan_eval(
     run: Path, # a run folder
     N: int = 2000, # how many samples, and at most so many images
     Seed: int = 0, # of the samples
-    features: str = None, # what images are compared by: classifier, pixels, or inception, which needs torchmetrics[image] and 95 MB once (default: a classifier if there are labels, else pixels)
+    # what images are compared by: classifier, pixels, inception, which needs torchmetrics[image] and 95 MB once,
+    # or another registered name (default: a classifier if there are labels, else pixels)
+    features: str = None,
     step: str = None, # the checkpoint to judge, a number or best (default: the newest)
     source: str = None, # where the data lies now, if it has moved
     root: Path = None, # where torchvision's files of mnist, fashion_mnist and cifar10 lie (default: a cache folder)
     device: str = None, # cuda, mps or cpu (default: the fastest there is)
     other_data: bool = False # compare with SOURCE although the run was trained on other data
 ):
-    "Compute scores of a run: FID, KID, precision, recall, density and coverage of images, the inception score where a classifier is used; captured modes of points."
-    with _one_line(gan_eval), _arguments():
+    """Compute scores of a run: FID, KID, precision, recall, density and coverage of images, the inception score where a
+    classifier is used; captured modes of points."""
+    with one_line(gan_eval), arguments():
         if not 20 <= N <= 10**6: raise ValueError(f'-n must be 20 to 1,000,000, got {N}')
         if not 0 <= Seed < 2**32: raise ValueError(f'--seed must lie in [0, 2**32), got {Seed}')
-        t = _old_trainer(run, _parse_step(step), device, source, root, other_data=other_data)
+        t = _old_trainer(run, parse_step(step), device, source, root, other_data)
         sweep(run, run/'features')
-        if not hasattr(t.data, 'modes') and len(t.data) < 20: raise ValueError(f'scores need at least 20 images to compare with, there are {len(t.data)}')
-        if hasattr(t.data, 'modes'): scores = mode_coverage(t.sample(N, seed=Seed), t.data)
-        else: scores = compare_with(t.data, _features(run, t.data, features), N, all_scores, Seed)(t)
-        write_atomic(run/'metrics.json', (json.dumps(dict(step=t.steps_done, seed=Seed, scores=[asdict(s) for s in scores]), indent=1) + '\n').encode())
-        print(f'step {t.steps_done}; {_shared(scores)}', *map(_line, scores), sep='\n')
+        scores = _scores(t, run, N, Seed, features)
+        found = dict(step=t.steps_done, seed=Seed, scores=[asdict(s) for s in scores])
+        write_atomic(run/'metrics.json', (json.dumps(found, indent=1) + '\n').encode())
+        print(f'step {t.steps_done}; {_shared(scores)}')
+        for score in scores: print(_line(score))
+
+def _scores(t, run, n, seed, features):
+    "All scores of a trainer's samples"
+    if hasattr(t.data, 'modes'): return mode_coverage(t.sample(n, seed=seed), t.data)
+    there = len(t.data)
+    if there < 20: raise ValueError(f'scores need at least 20 images to compare with, there are {there}')
+    measure = compare_with(t.data, _features(run, t.data, features), n, all_scores, seed)
+    return measure(t)
