@@ -270,7 +270,7 @@ EDITS += [('state.json', name, value) for name, values in dict(
     callbacks=[7, [], dict(Checkpoint=7)], players=[None, [], {}], sha256=[None, []], bytes=[None, {}, []]).items()
     for value in values]
 EDITS += [('state.json', 'players', 'D', name, value) for name, values in dict(
-    opt=[None, [], {}], updates=[-1, 1.5, True, None], scaler=[7]).items() for value in values]
+    opt=[None, [], {}], updates=[-1, 1.5, True, None]).items() for value in values]
 EDITS += [('state.json', 'callbacks', 'Checkpoint', dict(best=best))
           for best in (7, dict(name='fid'), dict(name='fid', value=float('nan'), step=1))]
 EDITS += [('state.json', 'callbacks', 'Checkpoint', dict(rollbacks=n)) for n in (-1, 'x', None)]
