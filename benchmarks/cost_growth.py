@@ -33,8 +33,8 @@ def point(at, device, precision, steps, queue):
     device = torch.device(device)
     seed_everything(0)
     s, w = at['size'], at['width']
-    t = Trainer(Game(DCGANGenerator(s, 1, width=w), DCGANDiscriminator(s, 1, width=w), nonsaturating, [r1(1.)]), digits(s),
-                batch_size=at['batch'], device=device, precision=precision)
+    game = Game(DCGANGenerator(s, 1, width=w), DCGANDiscriminator(s, 1, width=w), nonsaturating, [r1(1.)])
+    t = Trainer(game, digits(s), batch_size=at['batch'], device=device, precision=precision)
     t.total_steps, before, times = 1_000_000, peak(device), []
     for _ in range(steps + 2):
         start = time.perf_counter()
@@ -51,8 +51,8 @@ def long_run(steps, device, precision, queue):
     """Milliseconds per step, the median of each twentieth of a run, and resident megabytes after 500 steps and at the
     end; a log, samples and an average are kept as in any run"""
     seed_everything(0)
-    t = Trainer(Game(DCGANGenerator(16, 1, width=8), DCGANDiscriminator(16, 1, width=8, norm=None), rpgan, [r1(1.)]), digits(16),
-                batch_size=32, device=device, precision=precision)
+    game = Game(DCGANGenerator(16, 1, width=8), DCGANDiscriminator(16, 1, width=8, norm=None), rpgan, [r1(1.)])
+    t = Trainer(game, digits(16), batch_size=32, device=device, precision=precision)
     times, memory = [], {}
     class Watch(Callback):
         def after_step(self, trainer):

@@ -193,9 +193,11 @@ def trainer(s, data, seed):
     G, D = networks(s, data.shape)
     penalties = {'': [], 'r1': [r1(s['gamma'])], 'r1_r2': [r1(s['gamma']), r2(s['gamma'])],
                  'gp': [wgan_gp(s['gp'])]}[s['penalties']]
+    opt = {name: partial(torch.optim.Adam, lr=s[f'lr_{name}'], betas=s['betas']) for name in ('G', 'D')}
     fall = dict(lr=s['lr_to'], penalty=s['gamma_to'])
-    return Trainer(Game(G, D, s['loss'], penalties), data,
-                   opt=dict(G=partial(torch.optim.Adam, lr=s['lr_G'], betas=s['betas']), D=partial(torch.optim.Adam, lr=s['lr_D'], betas=s['betas'])), times=dict(D=s['n_critic']), batch_size=s['batch_size']*s['pack'], seed=seed, precision='fp32', schedules={k: cosine(v) for k, v in fall.items() if v})
+    schedules = {k: cosine(v) for k, v in fall.items() if v}
+    return Trainer(Game(G, D, s['loss'], penalties), data, opt=opt, times=dict(D=s['n_critic']),
+                   batch_size=s['batch_size']*s['pack'], seed=seed, precision='fp32', schedules=schedules)
 
 # ---- scores
 
@@ -266,7 +268,7 @@ def train(s, data, seed, path, every, score):
     """Train a run to its end, from its last checkpoint if it has one; the trainer, the scores along the way, and what
     broke it off, if anything did"""
     t = trainer(s, data, seed)
-    if checkpoints(path): t = load_run(path, data=data, generator=t.G, discriminator=t.D)
+    if checkpoints(path): t = load_run(path, data=data, G=t.G, D=t.D)
     log = Scores(path, every, score)
     error = None
     try: t.fit(s['steps'] - t.steps_done, cbs=[log, Checkpoint(path, every=log.often, keep=1)])

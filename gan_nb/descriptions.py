@@ -102,7 +102,7 @@ def _by_player(config, own, what, make=lambda name, x: x):
     "An argument of the trainer that has a value for each player; one of `own` for all or for some of them comes first"
     theirs = own.pop(what, {})
     if not isinstance(theirs, dict): return theirs
-    described = config.get(what) or {}
+    described = config.get(what, {})
     if not isinstance(described, dict): raise ValueError(f'{what}: {described!r} is no value for each player')
     return {name: make(f'{what}[{name!r}]', x) for name, x in described.items() if name not in theirs} | theirs
 

@@ -80,6 +80,10 @@ class Game:
         "ValueError for parts that do not go together"
         if getattr(self.D, 'n_classes', 0) and not self.n_classes:
             raise ValueError('D has classes and G has none: give both the same n_classes')
+        functions = {f'term {name!r}': term for name, term in self.terms.items()}
+        if self.augment is not None: functions['augment'] = self.augment
+        for name, f in functions.items():
+            if not callable(f): raise ValueError(f'{name}: {f!r} is no function')
         dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) for m in self.D.modules())
         estimated = [p for p in self.penalties.values() if getattr(p, 'estimator', 'exact') != 'exact']
         if estimated and (dropout or self.augment is not None):

@@ -176,7 +176,9 @@ def _checked_memory(callbacks):
     "What callbacks remember: a dict for each, and what `Checkpoint` understands for it"
     for name, memory in callbacks.items():
         if not isinstance(memory, dict): raise ValueError(f'callbacks: {name} remembers {memory!r}')
-    checked_best(callbacks.get('Checkpoint', {}).get('best'))
+    ours = callbacks.get('Checkpoint', {})
+    checked_best(ours.get('best'))
+    check_int(ours.get('rollbacks', 0), 'rollbacks')
     return callbacks
 
 def checked_best(

@@ -56,8 +56,8 @@ def test_a_penalty_sees_the_augmentation():
     def term(augment):
         seed_everything(0)
         D = MLPDiscriminator(SHAPE, width=1, depth=1); D.net[1] = nn.Identity()                 # linear
-        return Trainer(Game(MLPGenerator(4, SHAPE), D, nonsaturating, [r1(1.), wgan_gp(1.)], augment=augment), digits(8),
-                       **PLAIN).d_step()
+        game = Game(MLPGenerator(4, SHAPE), D, nonsaturating, [r1(1.), wgan_gp(1.)], augment)
+        return Trainer(game, digits(8), **PLAIN).move('D')
     one, two, none = (term(lambda x, generator=None: k*x) for k in (1, 2, 0))
     assert two['penalty_real']/one['penalty_real'] == pytest.approx(4, rel=1e-4)
     assert (none['penalty_real'], none['penalty_between']) == (0, 1)
@@ -66,14 +66,15 @@ def test_a_resumed_run_has_the_probability_of_the_first(tmp_path):
     def run():
         seed_everything(0)
         augment = AdaptiveAugment(('translation',), target=0., images=2000)
-        return Trainer(Game(MLPGenerator(8, SHAPE), MLPDiscriminator(SHAPE), nonsaturating, [r1(1.)], augment=augment), digits(8),
-                       **PLAIN)
+        game = Game(MLPGenerator(8, SHAPE), MLPDiscriminator(SHAPE), nonsaturating, [r1(1.)], augment)
+        return Trainer(game, digits(8), **PLAIN)
     whole, half = run(), run()
     for _ in range(20): whole.step()
     for _ in range(10): half.step()
     save_run(half, tmp_path)
     again = load_run(tmp_path, device='cpu', data=digits(8))
     for _ in range(10): again.step()
-    assert again.augment.config == whole.augment.config and 0 < whole.augment.p < 1
-    assert (again.augment.p, again.augment.sign) == (whole.augment.p, whole.augment.sign)
+    ours, theirs = again.game.augment, whole.game.augment
+    assert ours.config == theirs.config and 0 < theirs.p < 1
+    assert (ours.p, ours.sign) == (theirs.p, theirs.sign)
     assert all(torch.equal(p, q) for p, q in zip(whole.D.parameters(), again.D.parameters()))

@@ -230,7 +230,8 @@ POISON = """if 1:
     from gan_nb.training import Trainer
     step, times = Trainer.step, int(os.environ['TIMES'])
     def poisoned(self):
-        if self.steps_done == 7 and self.rollbacks < times: next(self.D.parameters()).data.fill_(float('nan'))
+        rolled_back = self.remembered.get('Checkpoint', {}).get('rollbacks', 0)
+        if self.steps_done == 7 and rolled_back < times: next(self.D.parameters()).data.fill_(float('nan'))
         return step(self)
     Trainer.step = poisoned
     _run_cli(gan_train.__wrapped__, False, ['source'])

@@ -27,11 +27,12 @@ from gan_nb.players import cosine
 SHAPE = (1, 8, 8)
 Adam = torch.optim.Adam
 
-def make(G=None, D=None, data=None, **kw):
+def make(G=None, D=None, data=None, penalties=(r1(1.),), augment=None, **kw):
+    "A small trainer: what a game is made of, and settings of the trainer"
     seed_everything(0)
     G, D = G or MLPGenerator(4, SHAPE, width=8), D or MLPDiscriminator(SHAPE, width=8)
-    return Trainer(Game(G, D), data or digits(8),
-                   **dict(loss=nonsaturating, penalties=[r1(1.)], batch_size=8, device='cpu', precision='fp32') | kw)
+    settings = dict(batch_size=8, device='cpu', precision='fp32') | kw
+    return Trainer(Game(G, D, nonsaturating, penalties, augment), data or digits(8), **settings)
 
 def load(path, **kw): return load_run(path, device='cpu', data=kw.pop('data', digits(8)), **kw)
 
@@ -70,7 +71,7 @@ def test_a_kill_after_the_first_checkpoint_leaves_a_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('kw', [dict(batch_size=np.int64(8)), dict(ema=np.float32(.5)),
                                 dict(penalties=[GradientPenalty('real', 0., 1e5)]),
-                                dict(opt_G=partial(Adam, lr=np.float32(1e-3))), dict(augment='adaptive')])
+                                dict(opt=dict(G=partial(Adam, lr=np.float32(1e-3)))), dict(augment='adaptive')])
 def test_numbers_that_train_are_numbers_that_load(kw, tmp_path):
     "NumPy numbers as settings, a heavy penalty, and adaptive augmentation with its own defaults could not be saved"
     from gan_nb.augment import AdaptiveAugment
@@ -93,7 +94,8 @@ def test_settings_changed_on_resume_are_those_of_the_next_checkpoint(run):
     assert any('batch_size 8 -> 16' in s and 'penalties' in s and 'loss nonsaturating -> hinge' in s
                for s in said), said
     again = load(run)
-    assert (again.batch_size, again.loss, again.schedules, again.penalties[0].weight) == (16, hinge, {}, 2.5)
+    assert (again.batch_size, again.game.loss, again.schedules) == (16, hinge, {})
+    assert again.game.penalties['penalty_real'].weight == 2.5
     assert load(run, step=3).batch_size == 8                                     # the older one is what it was
     assert read_config(run)['trainer']['batch_size'] == 16
 
@@ -106,8 +108,8 @@ def test_an_average_that_ends_on_resume(run):
     assert load(run, ema=.9).G_ema is not None                                   # and begins again where it is wanted
 
 def test_an_optimizer_handed_over_on_resume_takes_effect(run):
-    "opt_G=partial(Adam, lr=1e-5) was ignored without a word"
-    gan = load(run, opt_G=partial(Adam, lr=1e-5, betas=(0., .9)), schedules={})
+    "opt=dict(G=partial(Adam, lr=1e-5)) was ignored without a word"
+    gan = load(run, opt=dict(G=partial(Adam, lr=1e-5, betas=(0., .9))), schedules={})
     assert gan.players['G'].opt.param_groups[0]['lr'] == 1e-5 and gan.players['G'].opt.param_groups[0]['betas'] == (0., .9)
     assert len(gan.players['G'].opt.state) > 0 and gan.players['D'].opt.param_groups[0]['lr'] != 1e-5
     gan.fit(1)
@@ -127,10 +129,10 @@ class Five(Adam):
 def test_an_optimizer_with_many_states_loads_again(tmp_path):
     "It saved, and was then larger than anything that belongs to a run"
     five = partial(Five, lr=1e-3, fused=False)
-    gan = make(MLPGenerator(4, SHAPE, width=300), opt_G=five)
+    gan = make(MLPGenerator(4, SHAPE, width=300), opt=dict(G=five))
     gan.fit(2)
     save_run(gan, tmp_path/'run')
-    again = load(tmp_path/'run', opt_G=five)
+    again = load(tmp_path/'run', opt=dict(G=five))
     assert all(len(s) == 6 for s in again.players['G'].opt.state.values())
 
 class Tied(MLPGenerator):
@@ -143,7 +145,7 @@ def test_tied_weights_can_be_saved(tmp_path):
     gan = make(Tied())
     gan.fit(2)
     save_run(gan, tmp_path/'run')
-    again = load(tmp_path/'run', generator=Tied())
+    again = load(tmp_path/'run', G=Tied())
     assert again.G.net[2].weight is again.G.net[4].weight and torch.equal(again.G.net[2].weight, gan.G.net[2].weight)
 
 class Extra(MLPGenerator):
@@ -196,7 +198,7 @@ def test_a_first_score_that_is_no_number_is_not_the_best(tmp_path):
     "best='fid' whose first score was NaN stayed NaN for ever"
     gan = make()
     gan.fit(3, [Scores(float('nan'), 5., 6.), Checkpoint(tmp_path/'run', every=1, best='fid')], log_every=1)
-    assert gan.best == dict(name='fid', value=5., step=2)
+    assert gan.remembered['Checkpoint']['best'] == dict(name='fid', value=5., step=2)
 
 def test_a_kill_between_publishing_and_pruning_leaves_no_more_checkpoints(tmp_path, monkeypatch):
     "Two killed runs ended with another set of checkpoints than the undisturbed one"
@@ -238,6 +240,9 @@ def sealed(x):
     x.pop('checksum', None)
     return seal(x).decode()
 
+class Merged(dict):
+    "Entries that are changed in a dict, or added to it; the others stay"
+
 def edit(run, file, *keys_and_value):
     "Change an entry of a file of the newest checkpoint, and make all checksums right again"
     *keys, value = keys_and_value
@@ -245,7 +250,7 @@ def edit(run, file, *keys_and_value):
     x = json.loads((folder/file).read_text())
     place = x
     for k in keys[:-1]: place = place[k]
-    place[keys[-1]] = value
+    place[keys[-1]] = place[keys[-1]] | value if isinstance(value, Merged) else value
     (folder/file).write_text(sealed(x))
     sign(folder, file)
 
@@ -255,26 +260,37 @@ def sign(folder, file):
     state['sha256'][file], state['bytes'][file] = sha256_of(folder/file), (folder/file).stat().st_size
     (folder/'state.json').write_text(sealed(state))
 
-GROUP = ('optimizers', 'opt_G', 'param_groups', 0)
+GROUP = ('players', 'G', 'opt', 'param_groups', 0)
 EDITS = [('state.json', *GROUP, name, value) for name, values in dict(
     lr=[-1., 1e300, True, 'fast', None, float('nan')], betas=[[.5], [.1, .2, .3], None, [1., .9], [.5, -.1]],
     eps=[-1., None], weight_decay=[-1e30],
     maximize=[True], amsgrad=[True], initial_lr=[-1., 'x'], scheduled_lr=[None]).items() for value in values]
 EDITS += [('state.json', name, value) for name, values in dict(
-    steps_done=[-1, 2.5, True, None], total_steps=['x'], position=[-1, []],
-    best=[7, dict(name='fid'), dict(name='fid', value=float('nan'), step=1)],
-    pending=[7, [[1]], [['a', {}]]], optimizers=[None, []], sha256=[None, []], bytes=[None, {}, []]).items()
+    steps_done=[-1, 2.5, True, None], total_steps=['x'], position=[-1, []], unread=[7, [[1]], [['a', {}]]],
+    callbacks=[7, [], dict(Checkpoint=7)], players=[None, [], {}], sha256=[None, []], bytes=[None, {}, []]).items()
     for value in values]
+EDITS += [('state.json', 'players', 'D', name, value) for name, values in dict(
+    opt=[None, [], {}], updates=[-1, 1.5, True, None]).items() for value in values]
+EDITS += [('state.json', 'callbacks', 'Checkpoint', dict(best=best))
+          for best in (7, dict(name='fid'), dict(name='fid', value=float('nan'), step=1))]
+EDITS += [('state.json', 'callbacks', 'Checkpoint', dict(rollbacks=n)) for n in (-1, 'x', None)]
 EDITS += [('config.json', 'trainer', name, value) for name, values in dict(
-    batch_size=[0, 1e9, 2.5, True, 10**12], ema=[1., -1, 'x'], clip=[0, -1.], n_critic=[0, 10**9], seed=['x', -1],
-    unroll=[-1, 1000], precision=['fp8'], engine=['steam'],
-    loss=['hing', 7], penalties=[7, [dict(at='real', target=True, weight=1.)],
-                                 [dict(at='middle', target=0., weight=1.)]],
-                                 schedules=[dict(lr=dict(name='steep')), dict(lr=7), 7],
-    generator=[dict(name='os.system'), dict(name='MLPGenerator', latent_dim=4, shape=[1, 8, 8], depth=65536),
-               dict(name='MLPGenerator', latent_dim=4, shape=[1, 8, 8], width=10**9), []],
-    opt_G=[dict(name='Adam', lr=-1.), dict(name='Adam', lr=1e300), dict(name='SGLD'), []], aux=[7, [1.]]).items()
+    batch_size=[0, 1e9, 2.5, True, 10**12], ema=[1., -1, 'x'], clip=[dict(D=0), dict(D=-1.), 7],
+    times=[dict(D=0), dict(D=10**9), dict(X=1), [], 7], seed=['x', -1], precision=['fp8'], engine=['steam'],
+    schedules=[dict(lr=dict(name='steep')), dict(lr=7), 7], game=[None, [], {}, 7, dict(name='os.system')],
+    opt=[dict(G=x) for x in (dict(name='Adam', lr=-1.), dict(name='Adam', lr=1e300), dict(name='SGLD'), [])]
+        + [7, [], dict(X={})]).items() for value in values]
+DENSE = dict(part='network', name='MLPGenerator', latent_dim=4, shape=[1, 8, 8])
+PENALTY = dict(part='penalty', name='GradientPenalty', at='real', target=0., weight=1.)
+EDITS += [('config.json', 'trainer', 'game', name, value) for name, values in dict(
+    name=['os.system', 'ACGame', 7, None], loss=['hing', 7, dict(part='loss', name='hing'), dict(part='network')],
+    penalties=[7, [PENALTY | dict(target=True)], [PENALTY | dict(at='middle')], [dict(part='os', name='system')]],
+    G=[dict(part='network', name='os.system'), DENSE | dict(depth=65536), DENSE | dict(width=10**9), [], None, 'G'],
+    D=[[], None, DENSE], augment=[7, dict(part='augment', name='blur')], terms=[7, dict(x=7)], unroll=[2]).items()
     for value in values]
+EDITS += [('config.json', 'trainer', 'game', Merged(game)) for game in (
+    dict(name='UnrolledGame', unroll=-1), dict(name='UnrolledGame', unroll=1000), dict(name='ACGame', weights=7),
+    dict(name='ACGame', weights=[1.]))]
 
 @pytest.mark.parametrize('change', EDITS, ids=lambda c: f'{c[0]}-{c[-2]}-{str(c[-1])[:24]}')
 def test_an_edited_checkpoint_is_refused_in_a_line(change, run):

@@ -26,12 +26,12 @@ from gan_nb.training import Trainer
 SHAPE = (1, 8, 8)
 Adam = torch.optim.Adam
 
-def make(G=None, D=None, data=None, **kw):
+def make(G=None, D=None, data=None, loss=nonsaturating, penalties=(), **kw):
+    "A small trainer: what a game is made of, and settings of the trainer"
     seed_everything(0)
     G, D = G or MLPGenerator(4, SHAPE, width=8), D or MLPDiscriminator(SHAPE, width=8)
-    return Trainer(Game(G, D), data or digits(8),
-                   **dict(loss=nonsaturating, batch_size=8, device='cpu', precision='fp32') |
-                   kw)
+    settings = dict(batch_size=8, device='cpu', precision='fp32') | kw
+    return Trainer(Game(G, D, loss, penalties), data or digits(8), **settings)
 
 def refused(text, f):
     "One line that holds `text`"
@@ -66,10 +66,12 @@ def test_steps_as_a_float_are_refused_before_training():
 
 def test_numbers_of_numpy_and_torch_become_numbers():
     "np.int64 for a batch size and np.float32 for a decay ended in a raw TypeError at the first save"
-    gan = make(batch_size=np.int64(8), ema=np.float32(.5), n_critic=torch.tensor(2), penalties=[r1(np.float32(2.))])
+    gan = make(batch_size=np.int64(8), ema=np.float32(.5), times=dict(D=torch.tensor(2)), clip=dict(D=np.float32(.5)),
+               penalties=[r1(np.float32(2.))])
     gan.fit(np.int64(2), log_every=torch.tensor(1))
-    assert [type(v) for v in (gan.batch_size, gan.ema, gan.players['D'].times,
-                              gan.penalties[0].config['weight'])] == [int, float, int, float]
+    D, penalty = gan.players['D'], gan.game.penalties['penalty_real']
+    numbers = gan.batch_size, gan.ema, D.times, D.clip, penalty.config['weight']
+    assert [type(v) for v in numbers] == [int, float, int, float, float]
 
 def test_large_numbers_that_make_sense_are_valid():
     "One bound for all numbers of all parts refused 500,000 images, its own default, and batches of 100,000 points"
@@ -88,7 +90,7 @@ def test_optimizers_that_cannot_descend():
     "Rates of -1 and 1e300, maximize=True: refused by the part that makes them"
     for kw, text in ((dict(lr=-1.), 'learning rate'), (dict(lr=1e300), 'lr must'),
                      (dict(lr=1e-3, maximize=True), 'maximize'), (dict(lr=1e-3, eps=float('inf')), 'eps')):
-        refused(text, lambda: make(opt_G=partial(Adam, **kw)))
+        refused(text, lambda: make(opt=dict(G=partial(Adam, **kw))))
 
 def test_a_penalty_whose_target_is_true(): refused('target must be a number', lambda: GradientPenalty('real', True, 1.))
 
@@ -173,7 +175,7 @@ def test_sampling_gives_each_part_its_own_mode_back():
 def test_clipping_leaves_frozen_weights_alone():
     D = MLPDiscriminator(SHAPE, width=8)
     D.net[0].weight.requires_grad_(False).fill_(.5)
-    make(D=D, loss=wasserstein, clip=.01).step()
+    make(D=D, loss=wasserstein, clip=dict(D=.01)).step()
     assert (D.net[0].weight == .5).all()
 
 class Reentrant(FlatG):
@@ -194,7 +196,7 @@ def test_weights_without_a_gradient_are_named():
 @pytest.mark.parametrize('norm', [parametrizations.spectral_norm, spectral_norm])
 def test_the_average_of_a_spectrally_normalised_generator_is_one(norm):
     "Averaged vectors were no unit vectors, and the largest singular value rose above 1 (miles-credit#394)"
-    gan = make(FlatG(norm(nn.Linear(4, 64))), opt_G=partial(Adam, lr=.05))
+    gan = make(FlatG(norm(nn.Linear(4, 64))), opt=dict(G=partial(Adam, lr=.05)))
     for _ in range(30): gan.step()
     gan.sample(2)
     layer = gan.G_ema.layer
@@ -260,10 +262,10 @@ def test_parts_of_the_wrong_kind_are_told_in_a_line():
     refused('wrapped in DataParallel', lambda: make(nn.DataParallel(MLPGenerator(4, SHAPE, width=8))))
     refused('a DataLoader has no `shape`', lambda: make(data=DataLoader(torch.zeros(4, *SHAPE))))
     G = MLPGenerator(4, SHAPE, width=8)
-    refused('give what makes an optimizer', lambda: make(G, opt_G=Adam(G.parameters())))
+    refused('give what makes an optimizer', lambda: make(G, opt=dict(G=Adam(G.parameters()))))
     refused('has no latent_dim', lambda: make(nn.Sequential(nn.Linear(4, 64), nn.Unflatten(1, SHAPE))))
     refused("did you mean 'hinge'?", lambda: make(loss='hing'))
-    assert make(loss='hinge').loss is hinge
+    assert make(loss='hinge').game.loss is hinge
     refused('is not built yet', lambda: make(D=nn.Sequential(nn.Flatten(), nn.LazyLinear(1))))
     refused('no function of progress', lambda: make(schedules=dict(lr=.5)))
 
