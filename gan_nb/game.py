@@ -104,10 +104,12 @@ def _loss(loss):
 def ask(self: Game,
     n: int, # how many samples
     y: torch.Tensor|None, # (n,) int64 labels
-    rng: torch.Generator, # draws the latents
+    rng: torch.Generator|None, # draws the latents
     z: torch.Tensor|None = None # (n, latent_dim), in the place of drawn ones
 ) -> tuple: # the positional arguments of G, each with n rows
     "What G is asked with"
+    if z is None and not hasattr(self.G, 'latent_dim'):
+        raise ValueError(f'{type(self.G).__name__} has no latent_dim: set it to the dimensions of the latent that it takes')
     if z is None: z = latents(n, self.G.latent_dim, generator=rng)
     return (z, y) if self.n_classes else (z,)
 
@@ -119,16 +121,24 @@ def fakes(self: Game,
     with torch.no_grad(): return self.G(*asked).float()
 
 @patch
-def look(self: Game,
+def judge(self: Game,
     x: torch.Tensor, # (B, ...)
     y: torch.Tensor|None = None, # (B,) int64 labels; a D without classes does not get them
-    rng: torch.Generator|None = None, # for the augmentation
     D = None # asked in the place of the game's own D
 ): # what D returns: logits
-    "What D says of samples, as it sees them"
+    "What D says of samples, and of what is known beside them"
     D = self.D if D is None else D
-    if self.augment is not None: x = self.augment(x, generator=rng)
     return D(x, y) if y is not None and getattr(self.D, 'n_classes', 0) else D(x)
+
+@patch
+def look(self: Game,
+    x: torch.Tensor, y: torch.Tensor|None = None, # as for `judge`
+    rng: torch.Generator|None = None, # for the augmentation
+    D = None # as for `judge`
+): # what D returns: logits
+    "What D says of samples as it sees them: augmented"
+    if self.augment is not None: x = self.augment(x, generator=rng)
+    return self.judge(x, y, D)
 
 # %% ../nbs/08_game.ipynb #1b808d3e
 @patch
@@ -141,9 +151,7 @@ def due(self: Game,
     return tuple(name for name, p in self.penalties.items() if update % getattr(p, 'every', 1) == 0)
 
 @patch
-def wants_batch(self: Game,
-    player: str # its name
-) -> bool:
+def wants_batch(self: Game, player: str) -> bool:
     "Whether a player needs real samples to move: G does if its loss compares fakes with reals, and for the labels"
     return player == 'D' or self.loss.relativistic or self.n_classes > 0
 
@@ -283,6 +291,12 @@ def why_not_recorded(self: Game) -> str|None:
 
 # %% ../nbs/08_game.ipynb #78a89c26
 @patch
+def example(self: Game, n: int, shape: tuple, device) -> tuple: # (x, y), n of each on the device; x of that shape
+    "Random numbers in the form of a batch, to try the networks with"
+    y = torch.zeros(n, dtype=torch.int64, device=device) if self.n_classes else None
+    return torch.randn(n, *shape, device=device), y
+
+@patch
 @torch.no_grad()
 def try_out(self: Game,
     shape: tuple, # of a sample of the data
@@ -292,16 +306,12 @@ def try_out(self: Game,
 ) -> None:
     "Let both networks answer once; ValueError for what does not fit the data or the loss"
     for name, net in self.players.items(): check_built_for(net, shape, n_classes)
-    if not hasattr(self.G, 'latent_dim'):
-        raise ValueError(f'{type(self.G).__name__} has no latent_dim: set it to the dimensions of the latent that it takes')
     pack = check_int(getattr(self.D, 'pack', 1), 'pack', least=1)
     n = min(batch_size, 2*pack)
-    y = torch.zeros(n, dtype=torch.int64, device=device) if self.n_classes else None
-    z, real = torch.randn(n, self.G.latent_dim, device=device), torch.randn(n, *shape, device=device)
-    fake = try_network(self.G, self.ask(n, y, None, z), 'G')
+    real, y = self.example(n, shape, device)
+    fake = try_network(self.G, tuple(t.to(device) for t in self.ask(n, y, None)), 'G')
     if tuple(fake.shape) != (n, *shape): raise ValueError(f'G draws {tuple(fake.shape[1:])}, the data has {shape}')
-    labelled = y is not None and getattr(self.D, 'n_classes', 0) > 0
-    check_logits(try_network(self.D, (real, y) if labelled else (real,), 'D'), n, pack)
+    check_logits(self.judge(real, y, lambda *args: try_network(self.D, args, 'D')), n, pack)
 
 def check_built_for(
     net: nn.Module, # with or without `shape` and `n_classes`

@@ -19,12 +19,12 @@ import torch
 from fastcore.basics import patch
 
 from .callbacks import NotFinite, TrainingError, Unread, check_finite, graceful, mean_record, tell_of_error
-from .core import call_net, evaluating, latents, random_apart
+from .core import evaluating, random_apart
 from .data import check_data
 from .engines import autocast_dtype, keep_memory, make_engine, usable_device
 from .game import Game
 from .parts import check_float, check_int, plain
-from .players import Average, Player, by_player, check_schedules, place_network
+from .players import Average, Player, Still, by_player, check_schedules, place_network
 
 # %% ../nbs/11_training.ipynb #e66d354f
 class Trainer:
@@ -71,7 +71,7 @@ class Trainer:
     @property
     def D(self): return self.game.D
     @property
-    def G_ema(self): return self.averages['G'].net if 'G' in self.averages else None
+    def G_ema(self): return next((a.net for a in self.averages.values() if a.follows is self.G), None)
 
 # %% ../nbs/11_training.ipynb #fac0cc5a
 @patch
@@ -200,7 +200,9 @@ def sample(self: Trainer,
     else: fresh.manual_seed(seed)
     # Networks that draw numbers in forward get the same ones for the same seed, and the run keeps its own.
     noise = 0 if given and seed is None else fresh.initial_seed()
-    asked = tuple(t.to(self.device) for t in self.game.ask(n, y, fresh, z))
+    asked = self.game.ask(n, y, fresh, z)
+    if any(t is None for t in asked): raise ValueError(f'a {type(self.game).__name__} asks G with what the data has beside its samples: give y=...')
+    asked = tuple(t.to(self.device) for t in asked)
     net = self.G_ema if ema and self.G_ema is not None and self.steps_done else self.G
     with random_apart(self.device, noise), evaluating(net), torch.no_grad():
         return torch.cat([net(*(t[i:i+256] for t in asked)) for i in range(0, n, 256)])
@@ -212,7 +214,7 @@ def logits(self: Trainer,
     y: torch.Tensor|None = None # (B,) int64 labels, for a conditional discriminator
 ) -> torch.Tensor: # (B,), or (B, h, w) for one logit a patch
     "Ask the discriminator about samples without disturbing the run"
-    with random_apart(self.device), torch.no_grad(), self.autocast(), self.players['D'].still: return call_net(self.D, x, y)
+    with random_apart(self.device), torch.no_grad(), self.autocast(), Still(self.D): return self.game.judge(x, y)
 
 # %% ../nbs/11_training.ipynb #aef35752
 @patch
