@@ -1,7 +1,8 @@
 """Which numbers an optimizer may have, and how one is made for a network
 
-An optimizer is handed over as a callable from parameters to an optimizer, such as `partial(torch.optim.Adam, lr=1e-3)`. `make_optimizer` makes it for a network, with the fastest kernel there is, and
-`check_optimizer` says whether its numbers are ones with which a player can descend.
+An optimizer is handed over as a callable from parameters to an optimizer, such as `partial(torch.optim.Adam,
+lr=1e-3)`. `make_optimizer` makes it for a network, with the fastest kernel there is, and `check_optimizer` says
+whether its numbers are ones with which a player can descend.
 
 Docs: https://gan-nb.github.io/gan_nb/optimizers.html.md"""
 
@@ -78,7 +79,8 @@ def make_optimizer(
 def _check_machine(opt, weights):
     "ValueError for settings with which an optimizer cannot take a step on this device"
     for group in opt.param_groups:
-        if group.get('differentiable'): raise ValueError('differentiable=True: an optimizer moves weights in place, leave it out')
+        if group.get('differentiable'):
+            raise ValueError('differentiable=True: an optimizer moves weights in place, leave it out')
         if group.get('capturable') and any(p.device.type == 'cpu' for p in weights):
             raise ValueError('capturable=True: is for GPUs, leave it out')
 
