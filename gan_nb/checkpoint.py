@@ -11,7 +11,7 @@ Docs: https://gan-nb.github.io/gan_nb/checkpoint.html.md"""
 __all__ = ['save_run', 'load_run', 'Checkpoint']
 
 # %% ../nbs/22_checkpoint.ipynb #0afd00cc
-import math, os, platform, shutil, time, warnings
+import math, shutil, time, warnings
 from functools import partial
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -21,14 +21,14 @@ from fastcore.basics import patch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-import gan_nb
 from .callbacks import Callback, TrainingError
 from .core import free_memory
 
-from gan_nb.descriptions import (assemble, check_form, check_parts, data_differences, describe, modernise,
-    network_bytes)
+from .descriptions import (assemble, check_form, check_parts, data_differences, describe, made_with,
+    modernise, network_bytes)
 from .engines import usable_device
 from .files import DataError, temporary
+from .optimizers import settings_of
 from .parts import check_int, plain
 from .runs import (CheckpointError, check_links, checkpoints, find_checkpoint, is_whole, read_config, read_notes,
     read_sealed, read_seconds, seal, size_of, step_name, step_of, verify_checkpoint, whole_before)
@@ -46,21 +46,14 @@ def _write_state(t, folder, config):
         files[f'{name}.safetensors'] = partial(tensor_file, tensors, name)
     write_checkpoint(folder, files, numbers_of(state))
 
-def _machine(device):
-    "What the run was made on"
-    if device.type == 'cuda': name = torch.cuda.get_device_name(device)
-    else: name = platform.processor() or platform.machine()
-    system, cores, threads = platform.system(), os.cpu_count(), torch.get_num_threads()
-    return dict(system=system, device=device.type, name=name, cores=cores, threads=threads)
+
 
 def _fingerprint(data): return plain(getattr(data, 'fingerprint', None))
 
 def _config(t, notes):
     "What config.json says"
-    config = dict(**(notes or {}), data=t.data.config, fingerprint=_fingerprint(t.data), trainer=describe(t))
-    config['versions'] = dict(gan_nb=gan_nb.__version__, torch=str(torch.__version__), python=platform.python_version())
-    config['machine'] = _machine(t.device)
-    return plain(config)
+    about = dict(data=t.data.config, fingerprint=_fingerprint(t.data), trainer=describe(t))
+    return plain(dict(**(notes or {}), **about, **made_with(t.device)))
 
 # %% ../nbs/22_checkpoint.ipynb #bcb2c7b9
 # Trainer -> run folder -> the newest step of the run in it that the trainer knows of.
@@ -179,7 +172,7 @@ def _load(path, folder, config, device, data, own):
     # An optimizer that was handed over in the place of the saved one keeps its own settings, with the saved moments.
     settings = {}
     for name, p in trainer.players.items():
-        if _in_place_of(described, given, name): settings[p] = _settings_of(p.opt)
+        if _in_place_of(described, given, name): settings[p] = settings_of(p.opt)
     try: trainer.load_state(_read_state(trainer, folder))
     except _wrong as e: raise CheckpointError(f'{folder}: does not fit its config.json ({_first_line(e)})') from e
     for p, groups in settings.items():
@@ -191,9 +184,7 @@ def _in_place_of(described, given, name):
     if isinstance(given, dict): given = given.get(name)
     return given is not None and described['opt'][name].get('part', '') is not None
 
-def _settings_of(opt):
-    "The settings of each group of an optimizer's parameters"
-    return [{k: v for k, v in group.items() if k != 'params'} for group in opt.param_groups]
+
 
 def _first_line(e):
     lines = (str(e) or type(e).__name__).splitlines()

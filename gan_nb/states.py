@@ -39,10 +39,9 @@ def _join(tensors, rest):
 
 def _with_tuples(group):
     "JSON has lists where an optimizer has tuples"
-    changed = {}
+    changed = dict(group)
     for name, value in group.items():
-        is_setting = name != 'params'
-        changed[name] = tuple(value) if is_setting and isinstance(value, list) else value
+        if name != 'params' and isinstance(value, list): changed[name] = tuple(value)
     return changed
 
 # %% ../nbs/52_states.ipynb #3c2f81ef
@@ -193,7 +192,10 @@ def state_from(
     state = {}
     for name in ('steps_done', 'total_steps', 'schedule_steps', 'position'):
         state[name] = check_int(numbers[name], name)
-    averages = {name: tensors[f'{name}_ema'] for name in trainer.averages if f'{name}_ema' in tensors}
+    averages = {}
+    for name in trainer.averages:
+        file = f'{name}_ema'
+        if file in tensors: averages[name] = tensors[file]
     state |= dict(players=players, averages=averages)
     state |= dict(augment=tensors.get('augment'), random=tensors['random'])
     state['device'] = str(numbers['device'])
