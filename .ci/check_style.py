@@ -121,18 +121,26 @@ def unshown(cells):
 # Classes
 
 def public_methods(trees):
-    "Class -> names of its public methods and properties, also of those that a `patch` adds in another module"
+    "Class -> names of its public methods, also of those that a `patch` adds in another module; properties are none"
     found = {}
     for n in (n for tree in trees for n in tree.body):
         if isinstance(n, ast.ClassDef):
-            own = [m.name for m in n.body if isinstance(m, ast.FunctionDef)]
-            found.setdefault(n.name, set()).update(m for m in own if not m.startswith('_'))
-        if not isinstance(n, ast.FunctionDef) or n.name.startswith('_'): continue
-        if not any(ast.unparse(d).startswith('patch') for d in n.decorator_list): continue
+            own = [m for m in n.body if isinstance(m, ast.FunctionDef)]
+            found.setdefault(n.name, set()).update(m.name for m in own if is_public_method(m))
+        if not isinstance(n, ast.FunctionDef) or not is_public_method(n): continue
+        if not any(d.startswith('patch') for d in decorators(n)): continue
         annotation = n.args.args[0].annotation
         for cls in re.findall(r'\w+', ast.unparse(annotation)) if annotation else []:
             found.setdefault(cls, set()).add(n.name)
     return found
+
+def decorators(f): return [ast.unparse(d) for d in f.decorator_list]
+
+PROPERTY = re.compile(r'(functools\.)?(cached_)?property$|\w+\.(setter|deleter)$|patch.*as_prop=True|patch_property')
+
+def is_public_method(f):
+    "Whether a function in a class, or one that is patched into one, is called; a property is looked up"
+    return not f.name.startswith('_') and not any(map(PROPERTY.match, decorators(f)))
 
 # The checks
 

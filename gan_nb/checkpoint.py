@@ -1,7 +1,7 @@
 """A run as a folder: whole at every moment, readable without us, unable to execute anything
 
-Runs on disk: `save_run` writes a trainer as safetensors and JSON, atomically; `load_run` gives it back, so exactly that the next steps are the ones the first process would have made. Nothing in a
-run folder can execute code.
+Runs on disk: `save_run` writes a trainer as safetensors and JSON, atomically; `load_run` gives it back, so exactly
+that the next steps are the ones the first process would have made. Nothing in a run folder can execute code.
 
 Docs: https://gan-nb.github.io/gan_nb/checkpoint.html.md"""
 
@@ -11,7 +11,7 @@ Docs: https://gan-nb.github.io/gan_nb/checkpoint.html.md"""
 __all__ = ['save_run', 'load_run', 'Checkpoint']
 
 # %% ../nbs/22_checkpoint.ipynb #0afd00cc
-import math, os, platform, shutil, time, warnings
+import math, shutil, time, warnings
 from functools import partial
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -21,46 +21,47 @@ from fastcore.basics import patch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-import gan_nb
 from .callbacks import Callback, TrainingError
 from .core import free_memory
-from .files import DataError
-from .descriptions import assemble, check_form, describe, modernise
+
+from .descriptions import (assemble, check_form, check_parts, data_differences, describe, made_with,
+    modernise, network_bytes)
 from .engines import usable_device
-from .files import temporary
-from .parts import check_int, make_part, plain
+from .files import DataError, temporary
+from .optimizers import settings_of
+from .parts import check_int, plain
 from .runs import (CheckpointError, check_links, checkpoints, find_checkpoint, is_whole, read_config, read_notes,
     read_sealed, read_seconds, seal, size_of, step_name, step_of, verify_checkpoint, whole_before)
 from .states import checked_best, modernise_numbers, numbers_of, state_from, tensor_file, tensors_of
-from .store import (RunLock, append_log, drop_after, peak_memory, prune_checkpoints, publish_checkpoint, sweep_run,
-    sync_path, update_config, write_checkpoint)
+from .store import (RunLock, append_log, drop_after, peak_memory, prune_checkpoints, publish_checkpoint,
+    sweep_run, sync_path, update_config, write_checkpoint)
 from .training import Trainer
 
 # %% ../nbs/22_checkpoint.ipynb #3369dffa
 def _write_state(t, folder, config):
     "Fill `folder` with the description and the state of trainer `t`"
-    state, files = t.state(), {'config.json': lambda: seal(config)}
+    state = t.state()
+    files = {'config.json': lambda: seal(config)}
     for name, tensors in tensors_of(state).items():
         files[f'{name}.safetensors'] = partial(tensor_file, tensors, name)
     write_checkpoint(folder, files, numbers_of(state))
 
-def _machine(device):
-    "What the run was made on"
-    name = torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.processor() or platform.machine()
-    threads = torch.get_num_threads()
-    return dict(system=platform.system(), device=device.type, name=name, cores=os.cpu_count(), threads=threads)
+
 
 def _fingerprint(data): return plain(getattr(data, 'fingerprint', None))
 
 def _config(t, notes):
     "What config.json says"
-    versions = dict(gan_nb=gan_nb.__version__, torch=str(torch.__version__), python=platform.python_version())
     about = dict(data=t.data.config, fingerprint=_fingerprint(t.data), trainer=describe(t))
-    return plain(dict(**(notes or {}), **about, versions=versions, machine=_machine(t.device)))
+    return plain(dict(**(notes or {}), **about, **made_with(t.device)))
 
 # %% ../nbs/22_checkpoint.ipynb #bcb2c7b9
 # Trainer -> run folder -> the newest step of the run in it that the trainer knows of.
 _known = WeakKeyDictionary()
+
+def _known_step(trainer, path):
+    "How far the run in a folder was when the trainer last saw it; None if it never did"
+    return _known.get(trainer, {}).get(Path(path).resolve())
 
 def _know(trainer, path, step):
     "Note how far the run in a folder is, which is the trainer's"
@@ -70,16 +71,18 @@ def _know(trainer, path, step):
 def _check_mine(path, trainer):
     "CheckpointError if a folder holds a run that is not this trainer's, or more of it than this trainer has seen"
     if not (found := checkpoints(path)): return
-    newest = _known.get(trainer, {}).get(Path(path).resolve())
+    newest = _known_step(trainer, path)
     if newest is None:
-        raise CheckpointError(f'{path}: holds another run; choose another folder, or go on with that run: load_run({str(path)!r}, data=...)')
+        raise CheckpointError(f'{path}: holds another run; choose another folder, '
+                              f'or go on with that run: load_run({str(path)!r}, data=...)')
     if step_of(found[-1]) > newest: raise CheckpointError(f'{path}: has gone on in the meantime; load it again')
 
 # %% ../nbs/22_checkpoint.ipynb #2f79574d
 def _read_state(t, folder):
     "The state in a checkpoint, as trainer `t` takes it; it is not put into place"
     numbers = modernise_numbers(verify_checkpoint(folder))
-    needed = [*t.players, *(f'opt_{name}' for name in t.players), 'random']
+    needed = [*t.players, 'random']
+    needed += [f'opt_{name}' for name in t.players]
     if hasattr(t.game.augment, 'state_dict'): needed.append('augment')
     # A run that was not averaged until now begins its average when it goes on.
     needed += [f'{name}_ema' for name in t.averages if (folder/f'{name}_ema.safetensors').exists()]
@@ -88,38 +91,33 @@ def _read_state(t, folder):
     return state_from(t, tensors, numbers)
 
 def _read_back(t, folder):
-    "Read a checkpoint of trainer `t` as it would be loaded, but for putting it into place; ValueError or CheckpointError if that fails"
+    "Read a checkpoint of trainer `t` as it would be loaded; ValueError or CheckpointError if it could not be"
     config = read_sealed(folder/'config.json')['trainer']
     check_form(config, 'trainer')
-    for kind, described in _described(config['game']):
-        with torch.device('meta'): make_part(kind, described)
+    check_parts(config['game'])
     _read_state(t, folder)
-
-def _described(config):
-    "The parts of a game that are described, as (kind, description)"
-    for x in config.values():
-        for part in x if isinstance(x, list) else [x]:
-            if isinstance(part, dict) and part.get('part'): yield part['part'], part
 
 # %% ../nbs/22_checkpoint.ipynb #98ad1e9b
 def save_run(
     trainer: Trainer, # at the end of a step
     path: str|Path, # the run folder, made if missing
-    keep: int = 2, # checkpoints to keep, the newest ones
-    notes: dict|None = None # JSON-able extras for config.json, such as the recipe's name; those of an older checkpoint stay
+    keep: int = 2, # checkpoints to keep, the newest ones; the best one is kept too
+    notes: dict|None = None # JSON-able extras for config.json, such as the recipe's name; older ones stay
 ) -> Path: # the checkpoint's folder
-    "Write a run folder, or a further checkpoint into it, atomically; the best one is kept too. CheckpointError if it cannot be written, or could not be read again"
+    "Write a checkpoint into a run folder, atomically; CheckpointError if it cannot be written or read again"
     path = Path(path)
     _check_mine(path, trainer)
     target = path/'checkpoints'/step_name(trainer.steps_done)
-    tmp, new = temporary(target), not path.exists()
+    tmp, is_new = temporary(target), not path.exists()
     try:
         tmp.mkdir(parents=True)
-        if new: sync_path(path.parent)
-        _write_state(trainer, tmp, _config(trainer, read_notes(path) | (notes or {})))
+        if is_new: sync_path(path.parent)
+        config = _config(trainer, read_notes(path) | (notes or {}))
+        _write_state(trainer, tmp, config)
         _read_back(trainer, tmp)
         publish_checkpoint(tmp, target)
-        _know(trainer, path, max(_known.get(trainer, {}).get(path.resolve(), 0), trainer.steps_done))
+        newest = max(_known_step(trainer, path) or 0, trainer.steps_done)
+        _know(trainer, path, newest)
         _tidy(path, trainer, keep)
     except (OSError, SafetensorError, RuntimeError, ValueError) as e:
         raise CheckpointError(f'{target}: cannot be written ({getattr(e, "strerror", None) or e})') from e
@@ -130,20 +128,73 @@ def _tidy(path, trainer, keep):
     "Keep the newest checkpoints and the best, and let the run folder say what the newest was made of"
     best = trainer.remembered.get('Checkpoint', {}).get('best')
     prune_checkpoints(path, keep, (best['step'],) if best else ())
-    if said := update_config(path): warnings.warn(f'{path}: goes on with other settings: {", ".join(said)}', stacklevel=4)
+    changed = update_config(path)
+    if changed: warnings.warn(f'{path}: goes on with other settings: {", ".join(changed)}', stacklevel=4)
 
 # %% ../nbs/22_checkpoint.ipynb #176f7c12
 def _check_sizes(folder, game, own):
     "CheckpointError if the networks that a game describes are larger than their files, or than the memory"
     for name, described in game.items():
         file = folder/f'{name}.safetensors'
-        if name in own or not file.exists() or not isinstance(described, dict) or described.get('part') != 'network': continue
-        with torch.device('meta'): need = sum(t.nbytes for t in make_part('network', described).state_dict().values())
-        have, free = size_of(file), free_memory()
+        is_network = isinstance(described, dict) and described.get('part') == 'network'
+        if name in own or not is_network or not file.exists(): continue
+        need, have, free = network_bytes(described), size_of(file), free_memory()
+        kind = described['name']
         if have < need:
-            raise CheckpointError(f'{file}: damaged, its {have:,} bytes cannot hold the {described["name"]} of config.json, which has {need:,}')
+            raise CheckpointError(f'{file}: damaged, its {have:,} bytes cannot hold the {kind} of config.json, '
+                                  f'which has {need:,}')
+        # Weights, gradients and the two moments of Adam.
         if 4*need > free:
-            raise CheckpointError(f'{folder}: its {described["name"]} takes some {4*need/1e9:.1f} GB of memory to train, {free/1e9:.1f} are free')
+            raise CheckpointError(f'{folder}: its {kind} takes some {4*need/1e9:.1f} GB of memory to train, '
+                                  f'{free/1e9:.1f} are free')
+
+def _check_same_data(path, kept, given):
+    "CheckpointError that says in what the data differs from that of the run"
+    differs = data_differences(kept, given)
+    if not differs: return
+    raise CheckpointError(f'{path}: was trained on other data: {"; ".join(differs)}. '
+                          'To go on all the same: other_data=True, or --other-data')
+
+# %% ../nbs/22_checkpoint.ipynb #3a24782a
+_wrong = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError, OSError,
+          SafetensorError)
+
+def _load(path, folder, config, device, data, own):
+    "The trainer of a description, in the state of a checkpoint"
+    given = own.get('opt')
+    try:
+        check_form(config['trainer'], 'trainer')
+        described = modernise(config['trainer'])
+        if 'game' not in own: _check_sizes(folder, described['game'], own)
+        trainer = assemble(described, data, device=device, **own)
+    except _wrong as e: raise CheckpointError(f'{path/"config.json"}: {_first_line(e)}') from e
+    if data is None: trainer.data.config = config['data']
+    # An optimizer that was handed over in the place of the saved one keeps its own settings, with the saved moments.
+    settings = {}
+    for name, p in trainer.players.items():
+        if _in_place_of(described, given, name): settings[p] = settings_of(p.opt)
+    try: trainer.load_state(_read_state(trainer, folder))
+    except _wrong as e: raise CheckpointError(f'{folder}: does not fit its config.json ({_first_line(e)})') from e
+    for p, groups in settings.items():
+        for group, own_settings in zip(p.opt.param_groups, groups): group |= own_settings
+    return trainer
+
+def _in_place_of(described, given, name):
+    "Whether an optimizer was handed over for a player although the description has one"
+    if isinstance(given, dict): given = given.get(name)
+    return given is not None and described['opt'][name].get('part', '') is not None
+
+
+
+def _first_line(e):
+    lines = (str(e) or type(e).__name__).splitlines()
+    return lines[0][:500]
+
+def _offer(folder):
+    "Where a checkpoint is damaged: name the newest older one that is whole, if there is one"
+    if is_whole(folder) or not (older := whole_before(folder)): return ''
+    step = step_of(older)
+    return f'; the one before it is whole: step={step}, or --step {step}'
 
 # %% ../nbs/22_checkpoint.ipynb #c53c02ef
 def load_run(
@@ -156,74 +207,23 @@ def load_run(
 ) -> Trainer: # as it was when it was saved
     "Load a run; the next steps are those the saved one would have made. CheckpointError if it cannot be"
     path = Path(path)
-    config, newest, device = read_config(path), step_of(find_checkpoint(path)), usable_device(device)
+    config, newest = read_config(path), step_of(find_checkpoint(path))
+    device = usable_device(device)
     folder = find_checkpoint(path, step)
     try:
         numbers = verify_checkpoint(folder)
+        # Until format 2 the description stood in the run folder alone.
         if numbers['format'] > 2: config = read_sealed(folder/'config.json')
-        if data is not None and not other_data: _check_same_data(path, config.get('fingerprint'), _fingerprint(data))
+        if data is not None and not other_data:
+            _check_same_data(path, config.get('fingerprint'), _fingerprint(data))
         trainer = _load(path, folder, config, device, data, own)
     except CheckpointError as e:
         # A newer one may just have taken its place.
-        if not folder.exists() and step in (None, 'best'): return load_run(path, device, data, step, other_data, **own)
+        if not folder.exists() and step in (None, 'best'):
+            return load_run(path, device, data, step, other_data, **own)
         raise CheckpointError(f'{e}{_offer(folder)}') from e
     _know(trainer, path, newest)
     return trainer
-
-# %% ../nbs/22_checkpoint.ipynb #c91abb97
-def _check_same_data(path, kept, given):
-    "CheckpointError that says in what the data differs from that of the run"
-    # An older run, or data that has no fingerprint, cannot be compared.
-    if not isinstance(kept, dict) or not given: return
-    both = sorted(kept.keys() & given.keys())
-    differs = [_difference(name, kept[name], given[name]) for name in both if kept[name] != given[name]]
-    if not differs: return
-    raise CheckpointError(f'{path}: was trained on other data: {"; ".join(sorted(differs))}. '
-                          'To go on all the same: other_data=True, or --other-data')
-
-def _difference(name, was, now):
-    "In what an entry of two fingerprints differs, for people"
-    if isinstance(was, list) and isinstance(now, list):
-        lost, new = [x for x in was if x not in now], [x for x in now if x not in was]
-        said = [f'{word} {", ".join(map(str, some[:3]))}' for word, some in (('without', lost), ('with', new)) if some]
-        return f'{name} {" and ".join(said) or "in another order"}'
-    if isinstance(was, int) and isinstance(now, int): return f'{now:,} {name} for {was:,}'
-    return f'other {name}'
-
-# %% ../nbs/22_checkpoint.ipynb #3a24782a
-_wrong = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError, OSError, SafetensorError)
-
-def _load(path, folder, config, device, data, own):
-    "The trainer of a description, in the state of a checkpoint"
-    optimizers = own.get('opt')
-    try:
-        check_form(config['trainer'], 'trainer')
-        described = modernise(config['trainer'])
-        if 'game' not in own: _check_sizes(folder, described['game'], own)
-        trainer = assemble(described, data, device=device, **own)
-    except _wrong as e: raise CheckpointError(f'{path/"config.json"}: {_first_line(e)}') from e
-    if data is None: trainer.data.config = config['data']
-    # An optimizer that was handed over in the place of the saved one keeps its own settings; the moments are the saved ones.
-    mine = [p for name, p in trainer.players.items() if _in_place_of(described, optimizers, name)]
-    settings = {p: [{k: v for k, v in g.items() if k != 'params'} for g in p.opt.param_groups] for p in mine}
-    try: trainer.load_state(_read_state(trainer, folder))
-    except _wrong as e: raise CheckpointError(f'{folder}: does not fit its config.json ({_first_line(e)})') from e
-    for p, groups in settings.items():
-        for g, s in zip(p.opt.param_groups, groups): g |= s
-    return trainer
-
-def _in_place_of(described, given, name):
-    "Whether an optimizer was handed over for a player although the description has one"
-    given = given.get(name) if isinstance(given, dict) else given
-    return given is not None and described['opt'][name].get('part', '') is not None
-
-def _first_line(e): return (str(e) or type(e).__name__).splitlines()[0][:500]
-
-def _offer(folder):
-    "Where a checkpoint is damaged: name the newest older one that is whole, if there is one"
-    if is_whole(folder) or not (older := whole_before(folder)): return ''
-    step = step_of(older)
-    return f'; the one before it is whole: step={step}, or --step {step}'
 
 # %% ../nbs/22_checkpoint.ipynb #2e4edd67
 class Checkpoint(Callback):
@@ -233,8 +233,8 @@ class Checkpoint(Callback):
         every: int = 500, # steps
         keep: int = 2, # checkpoints to keep, besides the best
         notes: dict|None = None, # JSON-able extras for config.json
-        best: str|None = None, # keep the checkpoint where this entry of the record was lowest, such as 'fid', which `Evaluate` before us puts there
-        rollbacks: int = 0 # how often a run with a loss that is not finite goes back to the last checkpoint, with half the learning rate
+        best: str|None = None, # keep the checkpoint where this entry of the record, such as 'fid', was lowest
+        rollbacks: int = 0 # how often a loss that is not finite sends the run back, with half the learning rate
     ):
         self.path, self.notes, self.best, self.lock = Path(path), notes, best, None
         self.every, self.keep = check_int(every, 'every', least=1), check_int(keep, 'keep', least=1)
@@ -249,8 +249,9 @@ class Checkpoint(Callback):
         self.rolled_back = check_int(state.get('rollbacks', 0), 'rollbacks')
 
     def save(self, trainer):
-        newest = checkpoints(self.path)[-1:]
-        if newest and step_of(newest[0]) == trainer.steps_done and not self.stale: return      # it is there already
+        steps = [step_of(p) for p in checkpoints(self.path)]
+        # The checkpoint of this step is there already, and nothing was logged since.
+        if steps and steps[-1] == trainer.steps_done and not self.stale: return
         trainer.check()
         save_run(trainer, self.path, keep=self.keep, notes=self.notes)
         self.stale = False
@@ -275,6 +276,15 @@ def _unlock(self: Checkpoint):
     self.lock = None
     return True
 
+@patch
+def _forget(self: Checkpoint, trainer):
+    "Drop checkpoints and lines of the log that lie beyond the trainer's step"
+    drop_after(self.path, trainer.steps_done)
+    if _known_step(trainer, self.path) is not None: _know(trainer, self.path, trainer.steps_done)
+    kept = [step_of(p) for p in checkpoints(self.path)]
+    # Pruned since, or in another folder.
+    if self.found and self.found['step'] not in kept: self.found = None
+
 # %% ../nbs/22_checkpoint.ipynb #51b77e36
 @patch
 def before_fit(self: Checkpoint, trainer):
@@ -288,7 +298,7 @@ def before_fit(self: Checkpoint, trainer):
         _check_mine(self.path, trainer)
         self._forget(trainer)
         sweep_run(self.path)
-        # What a kill came in between of.
+        # A process that was killed may have left more checkpoints than are kept.
         if checkpoints(self.path): _tidy(self.path, trainer, self.keep)
     except OSError as e: raise CheckpointError(f'{self.path}: cannot be written ({e.strerror or e})') from e
     self.save(trainer)
@@ -296,13 +306,15 @@ def before_fit(self: Checkpoint, trainer):
 
 @patch
 def on_error(self: Checkpoint, trainer, error):
-    mine = self._unlock() and isinstance(error, (TrainingError, DataError, CheckpointError))
-    if mine and (kept := checkpoints(self.path)): error.args = (f'{error}. The last good checkpoint is {kept[-1]}',)
+    was_ours = self._unlock()
+    if not was_ours or not isinstance(error, (TrainingError, DataError, CheckpointError)): return
+    kept = checkpoints(self.path)
+    if kept: error.args = (f'{error}. The last good checkpoint is {kept[-1]}',)
 
 # %% ../nbs/22_checkpoint.ipynb #557abca6
 @patch
 def after_log(self: Checkpoint, trainer, record):
-    "Append one whole line to log.jsonl, with the time since the start in seconds and the peak memory in bytes; see whether this is the best so far"
+    "Append a line to log.jsonl, with the seconds since the start and the peak memory in bytes; note the best score"
     # A checkpoint of this very step knows nothing of it.
     self.stale = True
     line = record | dict(seconds=round(time.time() - self.began, 3), memory=peak_memory(trainer.device))
@@ -313,30 +325,22 @@ def after_log(self: Checkpoint, trainer, record):
     if not self.found or self.found['name'] != self.best or value < self.found['value']:
         self.found = dict(name=self.best, value=value, step=trainer.steps_done)
 
-# %% ../nbs/22_checkpoint.ipynb #b31d716a
-@patch
-def _forget(self: Checkpoint, trainer):
-    "Drop checkpoints and lines of the log that lie beyond the trainer's step"
-    drop_after(self.path, trainer.steps_done)
-    if self.path.resolve() in _known.get(trainer, {}): _know(trainer, self.path, trainer.steps_done)
-    kept = [step_of(p) for p in checkpoints(self.path)]
-    # Pruned since, or in another folder.
-    if self.found and self.found['step'] not in kept: self.found = None
-
 # %% ../nbs/22_checkpoint.ipynb #6c7b93fe
 @patch
 def on_nan(self: Checkpoint, trainer, error):
     "Go back to the last checkpoint, with half the learning rate"
     if self.rolled_back >= self.rollbacks: return False
-    folder, total, times = checkpoints(self.path)[-1], trainer.total_steps, self.rolled_back + 1
+    folder, total = checkpoints(self.path)[-1], trainer.total_steps
+    times = self.rolled_back + 1
     try: trainer.load_state(_read_state(trainer, folder))
     except _wrong as e: raise CheckpointError(f'{folder}: cannot be gone back to ({_first_line(e)})') from e
-    # The checkpoint may be older than the last time.
+    # The state brings back how often the run had gone back when it was saved, which may be less often than by now.
     smaller = .5**(times - self.rolled_back)
     for p in trainer.players.values():
         for g in p.opt.param_groups:
             for name in ('lr', 'initial_lr', 'scheduled_lr'): g[name] *= smaller
     trainer.total_steps, self.rolled_back = total, times
     self._forget(trainer)
-    warnings.warn(f'{error}; back to step {trainer.steps_done} with half the learning rate ({times} of {self.rollbacks})')
+    warnings.warn(f'{error}; back to step {trainer.steps_done} with half the learning rate '
+                  f'({times} of {self.rollbacks})')
     return True

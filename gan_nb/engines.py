@@ -1,7 +1,8 @@
 """How a cost becomes gradients: one operation after the other, as one compiled program, or as one recording of a GPU
 
-An engine turns a cost into gradients. `Eager` computes it one operation after the other, `Compiled` has PyTorch write one program for it, `Recorded` records a whole step of a GPU once and
-plays it again. The mathematics is the same. Here is also what else belongs to the machine and not to the game: devices, precision, memory.
+An engine turns a cost into gradients. `Eager` computes it one operation after the other, `Compiled` has PyTorch
+write one program for it, `Recorded` records a whole step of a GPU once and plays it again. The mathematics is the
+same. Here is also what else belongs to the machine and not to the game: devices, precision, memory.
 
 Docs: https://gan-nb.github.io/gan_nb/engines.html.md"""
 
@@ -54,7 +55,8 @@ def autocast_dtype(
     if precision != 'auto': raise ValueError(f"precision must be 'auto', 'fp32', 'bf16' or 'fp16', got {precision!r}")
     if has_bf16(device): return torch.bfloat16
     # GPUs of the generation before bfloat16 multiply float16.
-    return torch.float16 if device.type == 'cuda' and torch.cuda.get_device_capability(device)[0] == 7 else None
+    is_older = device.type == 'cuda' and torch.cuda.get_device_capability(device)[0] == 7
+    return torch.float16 if is_older else None
 
 # %% ../nbs/43_engines.ipynb #8c7ced32
 def keep_memory(
@@ -110,7 +112,7 @@ def detached(
 
 # %% ../nbs/43_engines.ipynb #9078bde6
 def compile_graph(graph, inputs):
-    "The backend of our programs; RuntimeError for a layer with a backward of its own, which would be taken for a constant in a second derivative"
+    "The backend of our programs; RuntimeError for a layer with a backward of its own, whose second derivative is lost"
     graphs = [m for m in graph.modules() if isinstance(m, torch.fx.GraphModule)]
     if any('autograd_function_apply' in str(n.target) for g in graphs for n in g.graph.nodes):
         raise RuntimeError('a layer has a backward of its own, an autograd.Function')
@@ -203,7 +205,7 @@ def why_not_compiled(
 
 # %% ../nbs/43_engines.ipynb #8f09a67c
 class Replay:
-    "What `f` asks of the GPU, recorded as a CUDA graph: each call does it again and returns the same tensors, overwritten"
+    "What `f` asks of the GPU, recorded as a CUDA graph: a call does it again and returns the same tensors, overwritten"
     def __init__(self,
         f, # () -> anything that holds tensors
         rng: torch.Generator # from which `f` draws
@@ -222,7 +224,8 @@ def why_not_recorded(
 ) -> str|None:
     "What keeps the steps of a trainer from being recorded; None if nothing does"
     if trainer.device.type != 'cuda': return f'needs a CUDA device, this is {trainer.device}'
-    if trainer.dtype == torch.float16: return "the loss scaler of fp16 decides in Python; use precision='fp32' or 'bf16'"
+    if trainer.dtype == torch.float16:
+        return "the loss scaler of fp16 decides in Python; use precision='fp32' or 'bf16'"
     if 'beta2' in trainer.schedules: return 'a schedule of beta2 puts a number into a step that changes'
     if why := trainer.game.why_not_recorded(): return why
     for p in trainer.players.values():
@@ -244,7 +247,7 @@ class Recorded(Eager):
     def forget(self): self.graphs.clear()
 
     def step(self, trainer):
-        "A step as a graph; the first three of each kind, in which kernels are chosen and moments made, come as they are"
+        "A step as a graph; the first three of each kind, in which kernels are chosen and moments made, are eager"
         if self.name == 'eager': return super().step(trainer)
         players, game = trainer.players.values(), trainer.game
         due = tuple(game.due(p.name, p.updates + i) for p in players for i in range(p.times))
@@ -306,7 +309,7 @@ def _record(self: Recorded, trainer, due, n_batches):
 # %% ../nbs/43_engines.ipynb #3b99f565
 @patch
 def _fixed(self: Recorded, trainer):
-    "A step that reads all that changes from the device, and leaves counters and numbers alone: the names of its terms, their values"
+    "A step that reads all that changes from the device, and leaves the counters alone: names and values of its terms"
     numbers = {name: [g['lr'] for g in p.opt.param_groups] for name, p in trainer.players.items()}
     updates, steps_done = {name: p.updates for name, p in trainer.players.items()}, trainer.steps_done
     self._set_rates(trainer, self.rates)

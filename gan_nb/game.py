@@ -1,7 +1,8 @@
 """Who plays, and what each player pays
 
-A GAN is a game. `Game` says who plays and what each player pays: from a batch of data to a cost for the discriminator and a cost for the generator, with no optimizer, no counter and no
-file. Who trains the players, and how a cost becomes a gradient, is the business of the chapters after this one.
+A GAN is a game. `Game` says who plays and what each player pays: from a batch of data to a cost for the
+discriminator and a cost for the generator, with no optimizer, no counter and no file. Who trains the players, and
+how a cost becomes a gradient, is the business of the chapters after this one.
 
 Docs: https://gan-nb.github.io/gan_nb/game.html.md"""
 
@@ -29,9 +30,10 @@ def check_network(
     name: str # what to call it in a message
 ) -> nn.Module: # the same
     "ValueError for a network that cannot be trained as it is"
-    if not isinstance(net, nn.Module): raise ValueError(f'{name} must be a torch.nn.Module, got a {type(net).__name__}')
+    kind = type(net).__name__
+    if not isinstance(net, nn.Module): raise ValueError(f'{name} must be a torch.nn.Module, got a {kind}')
     if isinstance(net, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-        raise ValueError(f'{name} is wrapped in {type(net).__name__}: hand over the network inside of it, {name}.module')
+        raise ValueError(f'{name} is wrapped in {kind}: hand over the network inside of it, {name}.module')
     for weight, p in net.named_parameters():
         if isinstance(p, UninitializedParameter):
             raise ValueError(f'{name}: {weight} is not built yet, a lazy layer must see a batch first: '
@@ -48,7 +50,9 @@ def name_penalties(
     "Name penalties for the log"
     named, seen = {}, {}
     for p in penalties:
-        if not callable(p): raise ValueError(f'penalties: {p!r} is none, give a GradientPenalty or a function p(D, real, fake, y, generator)')
+        if not callable(p):
+            raise ValueError(f'penalties: {p!r} is none, give a GradientPenalty '
+                             'or a function p(D, real, fake, y, generator)')
         name = getattr(p, 'at', None) or getattr(p, '__name__', type(p).__name__)
         seen[name] = seen.get(name, 0) + 1
         named[f'penalty_{name}' if seen[name] == 1 else f'penalty_{name}_{seen[name]}'] = p
@@ -64,7 +68,7 @@ class Game:
         G: nn.Module, # `G(z)` or `G(z, y)` -> samples (B, ...), as large as those of the data; has `latent_dim`
         D: nn.Module, # `D(x)` or `D(x, y)` -> logits (B,), or (B, h, w) for patches
         loss, # an `AdversarialLoss`, or the name of a registered one
-        penalties = (), # added to what D pays: `GradientPenalty`s, or functions `p(D, real, fake, y, generator)` -> scalar
+        penalties = (), # added to D's cost: `GradientPenalty`s, or functions `p(D, real, fake, y, generator)` -> scalar
         augment = None, # `augment(x, generator=...)` -> x, put before D wherever it looks
         terms: dict|None = None # name -> `term(game, fake, asked, real, y)` -> scalar: what G pays besides
     ):
@@ -276,7 +280,7 @@ def after_D(self: Game,
 def join(self: Game,
     players: dict # name -> the trainer's `Player`: its network, its optimizer
 ) -> None:
-    "Called once, when a trainer takes up the game: for a game that must know the optimizers. ValueError for what does not go with it"
+    "Called once, when a trainer takes up the game: here it may refuse optimizers with which it cannot be played"
 
 @patch
 def why_not_compiled(self: Game) -> str|None:
@@ -350,4 +354,5 @@ def check_logits(
     one_each = logits.ndim in (1, 3) or (logits.ndim in (2, 4) and logits.shape[1] == 1)
     if one_each and len(logits) == n//pack: return
     raise ValueError(f'D gives {tuple(logits.shape)} for {n} samples: it must give one logit for each, (B,), '
-                     'or one for each patch, (B, h, w); a D that judges several at once says how many by its attribute `pack`')
+                     'or one for each patch, (B, h, w); '
+                     'a D that judges several at once says how many by its attribute `pack`')

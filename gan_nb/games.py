@@ -1,7 +1,8 @@
 """A discriminator that also names classes, a generator that looks ahead
 
-Two games that need a little more than [the game of two](08_game.ipynb), each a subclass of it: `ACGame`, in which D is also a classifier, and `UnrolledGame`, in which G sees how D will answer. Both show how a
-game of one's own is written.
+Two games that need a little more than [the game of two](08_game.ipynb), each a subclass of it: `ACGame`, in which D
+is also a classifier, and `UnrolledGame`, in which G sees how D will answer. Both show how a game of one's own is
+written.
 
 Docs: https://gan-nb.github.io/gan_nb/games.html.md"""
 
@@ -29,21 +30,27 @@ class ACGame(Game):
         weights: tuple = (1., .1) # of the cross entropy of D's guess, in D's cost and in G's
     ):
         super().__init__(G, D, loss, penalties, augment, terms)
+        what = 'weights of the auxiliary classifier'
         if not isinstance(weights, (tuple, list)) or len(weights) != 2:
-            raise ValueError(f'weights of the auxiliary classifier are a pair, for D and for G, got {weights!r}')
-        self.weights = tuple(check_float(w, 'weights of the auxiliary classifier', least=0., below=1e6) for w in weights)
+            raise ValueError(f'{what} are a pair, for D and for G, got {weights!r}')
+        self.weights = tuple(check_float(w, what, least=0., below=1e6) for w in weights)
         if not self.n_classes or getattr(D, 'labels', None) != 'classifier':
-            raise ValueError("an auxiliary classifier needs a G with n_classes and a D with n_classes and labels='classifier'")
+            raise ValueError('an auxiliary classifier needs a G with n_classes '
+                             "and a D with n_classes and labels='classifier'")
 
     def cost_D(self, x, y, due, rng, penalty_weight=1., logit_scale=None):
-        answers = self.look_at(x, y, rng, D=partial(self.D, classes=True))
-        logits = {name: answer[0] for name, answer in answers.items()}
+        # Asked with classes=True, D answers with its logits and its guess of the class.
+        guessing = partial(self.D, classes=True)
+        answers = self.look_at(x, y, rng, D=guessing)
+        logits = {name: logit for name, (logit, _) in answers.items()}
         cost, terms = self.add_penalties(logits, x, y, due, rng, penalty_weight, logit_scale)
-        terms['d_aux'] = self.weights[0]*cross_entropy(answers['real'][1].float(), y)
+        _, guess = answers['real']
+        terms['d_aux'] = self.weights[0]*cross_entropy(guess.float(), y)
         return cost + terms['d_aux'], terms
 
     def cost_G(self, asked, real, y, rng, **knobs):
-        guessing, fake, real_logits = partial(self.D, classes=True), self.G(*asked), None
+        guessing = partial(self.D, classes=True)
+        fake, real_logits = self.G(*asked), None
         if self.loss.relativistic:
             with torch.no_grad(): real_logits, _ = self.look(real, y, rng, guessing)
         fake_logits, guess = self.look(fake, y, rng, guessing)
@@ -59,12 +66,16 @@ def virtual_update(
     group: dict # settings of the optimizer
 ) -> tuple: # the weight after the update, its moments
     "One update of Adam or SGD, as a differentiable function of the gradient"
-    if 'betas' not in group: return w - group['lr']*grad, moments
+    lr = group['lr']
+    if 'betas' not in group: return w - lr*grad, moments
     (b1, b2), (m, v, t) = group['betas'], moments
-    m, v, t = b1*m + (1 - b1)*grad, b2*v + (1 - b2)*grad**2, t + 1
+    m = b1*m + (1 - b1)*grad
+    v = b2*v + (1 - b2)*grad**2
+    t = t + 1
     # A square root has no derivative at 0: the small number keeps it away from there.
     size = (v/(1 - b2**t) + 1e-30).sqrt() + group['eps']
-    return w - group['lr']*m/(1 - b1**t)/size, (m, v, t)
+    w = w - lr*m/(1 - b1**t)/size
+    return w, (m, v, t)
 
 # %% ../nbs/26_games.ipynb #5611231e
 @register('game')
@@ -75,8 +86,9 @@ class UnrolledGame(Game):
     ):
         super().__init__(G, D, loss, penalties, augment, terms)
         self.unroll = check_int(unroll, 'unroll', least=1, most=100)
-        places = [(getattr(p, 'at', 'real'), getattr(p, 'every', 1)) for p in self.penalties.values()]
-        if any(at not in ('real', 'around') or every != 1 for at, every in places):
+        for p in self.penalties.values():
+            at, every = getattr(p, 'at', 'real'), getattr(p, 'every', 1)
+            if at in ('real', 'around') and every == 1: continue
             raise ValueError("unroll goes with penalties at 'real' or 'around', with every=1: "
                              'points that move with G would need one more derivative')
 
@@ -88,10 +100,13 @@ class UnrolledGame(Game):
 
     def join(self, players):
         self.player = players['D']
-        groups = self.player.opt.param_groups
-        further = any(g.get(k) for g in groups for k in ('weight_decay', 'amsgrad', 'momentum', 'maximize'))
-        if type(self.player.opt) not in (torch.optim.Adam, torch.optim.SGD) or further or self.player.clip:
-            raise ValueError('unroll looks ahead through Adam, or SGD without momentum; without weight decay, without clip')
+        opt = self.player.opt
+        is_plain = type(opt) in (torch.optim.Adam, torch.optim.SGD) and not self.player.clip
+        for g in opt.param_groups:
+            if any(g.get(k) for k in ('weight_decay', 'amsgrad', 'momentum', 'maximize')): is_plain = False
+        if not is_plain:
+            raise ValueError('unroll looks ahead through Adam, or SGD without momentum; '
+                             'without weight decay, without clip')
         if self.player.scaler.is_enabled():
             raise ValueError("unroll has no losses to scale for fp16: use precision='fp32' or 'bf16'")
 
@@ -105,36 +120,48 @@ def ahead(self: UnrolledGame,
     penalty_weight = 1. # factor of the penalties
 ) -> dict: # name -> weight of D, as a function of the fakes
     "D's weights after `unroll` more updates against these samples"
-    # Where D is now: its weights, and what its optimizer remembers of each.
-    names = {p: n for n, p in self.D.named_parameters()}
-    groups = {names[p]: g for g in self.player.opt.param_groups for p in g['params']}
-    weights = {n: p.detach().requires_grad_() for p, n in names.items() if n in groups}
-    state = {names[p]: s for p, s in self.player.opt.state.items()}
-    kept = 'exp_avg', 'exp_avg_sq', 'step'
-    moments = {n: tuple(state[n][k] for k in kept) if state.get(n) else (0., 0., 0) for n in weights}
+    weights, moments, groups = self._start()
     for _ in range(self.unroll):
-        # What this D pays, and where its optimizer would take it.
+        # What this D pays.
         judge = partial(self.look, rng=rng, D=self.with_weights(weights))
         loss = self.loss.d(judge(real, y), judge(fake, y))
         penalties = sum(p(judge, real, fake, y, generator=rng) for p in self.penalties.values())
-        grads = torch.autograd.grad(loss + penalty_weight*penalties, list(weights.values()), create_graph=True)
-        moved = {n: virtual_update(w, g, moments[n], groups[n]) for (n, w), g in zip(weights.items(), grads)}
-        weights = {n: m[0] for n, m in moved.items()}
-        moments = {n: m[1] for n, m in moved.items()}
+        cost = loss + penalty_weight*penalties
+        # Where its optimizer would take it.
+        grads = torch.autograd.grad(cost, list(weights.values()), create_graph=True)
+        for name, grad in zip([*weights], grads):
+            moved = virtual_update(weights[name], grad, moments[name], groups[name])
+            weights[name], moments[name] = moved
     return weights
+
+@patch
+def _start(self: UnrolledGame):
+    "Where D is now: its weights, what its optimizer remembers of each, and with which settings it moves it"
+    opt = self.player.opt
+    settings = {p: g for g in opt.param_groups for p in g['params']}
+    weights, moments, groups = {}, {}, {}
+    for name, p in self.D.named_parameters():
+        if p not in settings: continue
+        weights[name], groups[name] = p.detach().requires_grad_(), settings[p]
+        kept = opt.state.get(p)
+        moments[name] = (kept['exp_avg'], kept['exp_avg_sq'], kept['step']) if kept else (0., 0., 0)
+    return weights, moments, groups
 
 @patch
 def with_weights(self: UnrolledGame,
     weights: dict # name -> weight
 ): # a callable as D is
     "D with other weights in the place of its own"
+    weights = dict(weights)
     return lambda *args: functional_call(self.D, weights, args)
 
 @patch
 def cost_G(self: UnrolledGame, asked, real, y, rng, penalty_weight=1., **knobs):
     fake = self.G(*asked)
-    D = self.with_weights(self.ahead(real, fake, y, rng, penalty_weight))
+    weights = self.ahead(real, fake, y, rng, penalty_weight)
+    D = self.with_weights(weights)
     # The D to come depends on the fakes, so what it will say of the reals does too.
     real_logits = self.look(real, y, rng, D) if self.loss.relativistic else None
-    terms = dict(g_loss=self.loss.g(self.look(fake, y, rng, D), real_logits))
+    fake_logits = self.look(fake, y, rng, D)
+    terms = dict(g_loss=self.loss.g(fake_logits, real_logits))
     return self.add_terms(terms, fake, asked, real, y)

@@ -1,7 +1,8 @@
 """What a run is made of, by name, and what makes a setting valid
 
-A run is made of parts: networks, losses, penalties, optimizers, data. `register` makes a part known by a name, `part` finds it, `make_part` makes one from a description in JSON and
-`describe_part` describes one. `check_int` and `check_float` decide what a valid number is, once for all who make, write and read parts.
+A run is made of parts: networks, losses, penalties, optimizers, data. `register` makes a part known by a name,
+`part` finds it, `make_part` makes one from a description in JSON and `describe_part` describes one. `check_int` and
+`check_float` decide what a valid number is, once for all who make, write and read parts.
 
 Docs: https://gan-nb.github.io/gan_nb/parts.html.md"""
 
@@ -11,7 +12,7 @@ Docs: https://gan-nb.github.io/gan_nb/parts.html.md"""
 __all__ = ['check_int', 'check_float', 'plain', 'register', 'part', 'registered', 'describe_part', 'make_part']
 
 # %% ../nbs/40_parts.ipynb #4e686e77
-import difflib, functools, importlib, inspect, math, operator, sys, warnings
+import difflib, functools, importlib, inspect, operator, sys, warnings
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import entry_points
 from numbers import Real
@@ -44,13 +45,16 @@ def check_float(
 ) -> float: # a finite Python number; an integer stays one
     "Return a real number as Python's own; ValueError names the setting, the value and what is valid"
     if isinstance(value, (np.generic, torch.Tensor)) and value.ndim == 0: value = value.item()
-    if isinstance(value, bool) or not isinstance(value, Real): raise ValueError(f'{name} must be a number, got {value!r}')
-    inside = least <= value <= most and (above is None or value > above) and (below is None or value < below)
-    if not inside:
-        lower = f'[{least:g}' if above is None else f'({above:g}'
-        upper = f'{most:g}]' if below is None else f'{below:g})'
-        raise ValueError(f'{name} must lie in {lower}, {upper}, got {value!r}')
-    return value
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f'{name} must be a number, got {value!r}')
+    # Comparing with NaN is false, so that it lies in no range.
+    inside = least <= value <= most
+    if above is not None: inside = inside and value > above
+    if below is not None: inside = inside and value < below
+    if inside: return value
+    lower = f'[{least:g}' if above is None else f'({above:g}'
+    upper = f'{most:g}]' if below is None else f'{below:g})'
+    raise ValueError(f'{name} must lie in {lower}, {upper}, got {value!r}')
 
 # %% ../nbs/40_parts.ipynb #57b8f70b
 def plain(
@@ -64,11 +68,13 @@ def plain(
     raise ValueError(f'{type(x).__name__} is no number, text, list or dict: a record cannot keep it')
 
 # %% ../nbs/40_parts.ipynb #823277b3
-_parts = dict(network={}, loss={}, penalty={}, penalty_at={}, term={}, game={}, augment={}, optimizer={}, data={}, recipe={}, features={})
+_kinds = ('network', 'loss', 'penalty', 'penalty_at', 'term', 'game', 'augment', 'optimizer', 'data', 'recipe',
+          'features')
+_parts = {kind: {} for kind in _kinds}                             # kind -> name -> (the part, the module that has it)
 
 def register(
-    kind: str, # 'network', 'loss', 'penalty', 'penalty_at', 'term', 'game', 'augment', 'optimizer', 'data', 'recipe' or 'features'
-    name: str|None = None, # by which recipes, run folders and commands will know it; default: that of the class or function
+    kind: str, # such as 'network', 'loss', 'penalty', 'optimizer' or 'recipe'; the error for a wrong one lists all
+    name: str|None = None, # by which recipes, run folders and commands know it; default: that of the class or function
     maker = None # the class, function or object; without it, `register` is a decorator
 ): # what was registered
     "Make a part known by name; ValueError if another module has taken the name"
@@ -123,14 +129,19 @@ def _load_all():
 # %% ../nbs/40_parts.ipynb #6369c8e9
 def _recorded(maker, name):
     "Let what `maker` makes carry the description from which `make_part` makes it again, as `config`"
-    if not inspect.isclass(maker):
-        @functools.wraps(maker)
-        def make(*args, **kw):
-            made = maker(*args, **kw)
-            made.config = _call_as_data(name, maker, args, kw)
-            return made
-        return make
+    return _recorded_class(maker, name) if inspect.isclass(maker) else _recorded_function(maker, name)
+
+def _recorded_function(maker, name):
+    @functools.wraps(maker)
+    def make(*args, **kw):
+        made = maker(*args, **kw)
+        made.config = _call_as_data(name, maker, args, kw)
+        return made
+    return make
+
+def _recorded_class(maker, name):
     init = maker.__init__
+    # The signature as a caller sees it: without `self`.
     signature = functools.partial(init, None)
     @functools.wraps(init)
     def __init__(self, *args, **kw):
@@ -142,10 +153,12 @@ def _recorded(maker, name):
 
 def _call_as_data(name, f, args, kw):
     "A call as JSON data: the registered name, and all arguments with their defaults"
-    arguments = inspect.signature(f).bind(*args, **kw)
-    arguments.apply_defaults()
-    given, rest = dict(arguments.arguments), {}
-    for p in inspect.signature(f).parameters.values():
+    signature = inspect.signature(f)
+    bound = signature.bind(*args, **kw)
+    bound.apply_defaults()
+    given, rest = dict(bound.arguments), {}
+    # What a `**more` has collected are arguments like the others.
+    for p in signature.parameters.values():
         if p.kind is p.VAR_KEYWORD: rest = given.pop(p.name)
     return dict(name=name) | _data(given | rest)
 
@@ -154,7 +167,8 @@ def _data(x):
     if isinstance(x, dict): return {str(k): _data(v) for k, v in x.items()}
     if isinstance(x, (list, tuple)): return [_data(v) for v in x]
     for kind in _parts:
-        if (description := describe_part(kind, x)) is not None: return dict(part=kind) | description
+        description = describe_part(kind, x)
+        if description is not None: return dict(part=kind) | description
     try: return plain(x)
     except ValueError: return dict(part=None, type=type(x).__name__)
 
@@ -162,15 +176,16 @@ def _data(x):
 def describe_part(
     kind: str, # as in `register`
     made # a network, a loss, a penalty, a game: any part
-) -> dict|None: # its name and arguments, as JSON has them; None if it is nothing registered, and made by nothing registered
+) -> dict|None: # its name and arguments, as JSON has them; None if neither it nor its maker is registered
     "Describe a part so that `make_part` makes one like it"
     # Losses and plain functions are registered themselves.
     for name, (maker, _) in _table(kind).items():
         if maker is made: return dict(name=name)
-    if is_dataclass(made) and not inspect.isclass(made): config = dict(name=type(made).__name__) | _data(asdict(made))
+    if is_dataclass(made) and not inspect.isclass(made):
+        config = dict(name=type(made).__name__) | _data(asdict(made))
     else: config = getattr(made, 'config', None)
     if not isinstance(config, dict) or config.get('name') not in _table(kind): return None
-    maker = _table(kind)[config['name']][0]
+    maker, _ = _table(kind)[config['name']]
     # A subclass that nobody registered has inherited the record of its parent, and is another thing.
     if inspect.isclass(maker) and type(made) is not maker: return None
     return config
@@ -178,25 +193,29 @@ def describe_part(
 # %% ../nbs/40_parts.ipynb #5d0c41e7
 def make_part(
     kind: str, # as in `register`
-    config: dict, # a registered `name`, and arguments; those that are parts say their kind: `{"part": "loss", "name": "hinge"}`
+    config: dict, # a registered `name`, and arguments; parts among them say their kind: `{"part": "loss", "name": ...}`
     **own # arguments in the place of described ones
 ): # the part
     "Make a part from its description; ValueError says what describes none"
     if not isinstance(config, dict) or not isinstance(config.get('name'), str):
         raise ValueError(f'{kind}: {config!r} describes none, it needs a name')
     maker = part(kind, config['name'])
-    arguments = {k: _made(v, k) for k, v in config.items() if k not in ('part', 'name', *own)} | own
+    no_argument = {'part', 'name', *own}
+    arguments = {k: _made(v, k) for k, v in config.items() if k not in no_argument}
+    arguments |= own
     if not arguments and not inspect.isclass(maker) and kind not in _called: return maker
     try: return maker(**arguments)
     except (TypeError, KeyError, AttributeError, OverflowError) as e:
         raise ValueError(f'{kind} {config["name"]}: {e}') from e
 
-_called = 'network', 'game', 'augment', 'optimizer', 'data'      # kinds of which a function is a maker, and not the part itself
+# Of these kinds a function is a maker, and not the part itself.
+_called = 'network', 'game', 'augment', 'optimizer', 'data'
 
 def _made(x, name):
     "An argument from JSON data, with the parts in it made; lists become tuples"
     if isinstance(x, list): return tuple(_made(v, name) for v in x)
     if not isinstance(x, dict): return x
     if 'part' not in x: return {k: _made(v, k) for k, v in x.items()}
-    if x['part'] is None: raise ValueError(f'{name} is a {x.get("type")} that nobody has registered: hand it over as {name}=...')
+    if x['part'] is None:
+        raise ValueError(f'{name} is a {x.get("type")} that nobody has registered: hand it over as {name}=...')
     return make_part(x['part'], x)

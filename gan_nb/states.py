@@ -1,7 +1,7 @@
 """The state of a trainer as tensors and numbers, and what of a stranger's file may become one
 
-Between a trainer and a file: `tensors_of` and `numbers_of` take the state of a trainer apart, into tensors by file and data for JSON; `state_from` puts it together again, and refuses whatever no run of ours could
-have written.
+Between a trainer and a file: `tensors_of` and `numbers_of` take the state of a trainer apart, into tensors by file
+and data for JSON; `state_from` puts it together again, and refuses whatever no run of ours could have written.
 
 Docs: https://gan-nb.github.io/gan_nb/states.html.md"""
 
@@ -20,9 +20,11 @@ from .parts import check_float, check_int, plain
 # %% ../nbs/52_states.ipynb #0e20e032
 def _split(state):
     "An optimizer's state as (tensors, the rest as JSON-able data)"
-    named = {f'{i}.{k}': v for i, s in state['state'].items() for k, v in s.items()}
-    tensors = {k: v for k, v in named.items() if torch.is_tensor(v)}
-    rest = {k: v for k, v in named.items() if k not in tensors}
+    tensors, rest = {}, {}
+    for i, kept in state['state'].items():
+        for key, value in kept.items():
+            part = tensors if torch.is_tensor(value) else rest
+            part[f'{i}.{key}'] = value
     return tensors, dict(rest=rest, param_groups=state['param_groups'])
 
 def _join(tensors, rest):
@@ -30,34 +32,44 @@ def _join(tensors, rest):
     state = {}
     for name, value in (tensors | rest['rest']).items():
         i, key = name.split('.', 1)
-        state.setdefault(int(i), {})[key] = value
-    return dict(state=state, param_groups=[_with_tuples(g) for g in rest['param_groups']])
+        kept = state.setdefault(int(i), {})
+        kept[key] = value
+    groups = [_with_tuples(g) for g in rest['param_groups']]
+    return dict(state=state, param_groups=groups)
 
 def _with_tuples(group):
     "JSON has lists where an optimizer has tuples"
-    return {k: tuple(v) if isinstance(v, list) and k != 'params' else v for k, v in group.items()}
+    changed = dict(group)
+    for name, value in group.items():
+        if name != 'params' and isinstance(value, list): changed[name] = tuple(value)
+    return changed
 
 # %% ../nbs/52_states.ipynb #3c2f81ef
 def tensors_of(
     state: dict # of a trainer
 ) -> dict: # name of a file -> {name: tensor}
     "All tensors in a state, by file"
-    players = state['players'].items()
-    files = {name: p['net'] for name, p in players}
-    files |= {f'{name}_ema': net for name, net in state['averages'].items()}
-    files |= {f'opt_{name}': _split(p['opt'])[0] for name, p in players}
+    files = {}
+    for name, p in state['players'].items(): files[name] = p['net']
+    for name, net in state['averages'].items(): files[f'{name}_ema'] = net
+    for name, p in state['players'].items():
+        tensors, _ = _split(p['opt'])
+        files[f'opt_{name}'] = tensors
     if state['augment'] is not None: files['augment'] = state['augment']
-    return files | dict(random=state['random'])
+    files['random'] = state['random']
+    return files
 
 def numbers_of(
     state: dict # of a trainer
 ) -> dict: # JSON-able
     "All else that decides the next step"
-    players = {}
-    for name, p in state['players'].items():
-        players[name] = dict(updates=p['updates'], opt=_split(p['opt'])[1], scaler=p['scaler'])
     names = 'steps_done', 'total_steps', 'schedule_steps', 'position', 'unread', 'callbacks', 'device'
-    return plain({name: state[name] for name in names} | dict(players=players))
+    numbers = {name: state[name] for name in names}
+    numbers['players'] = {}
+    for name, p in state['players'].items():
+        _, rest = _split(p['opt'])
+        numbers['players'][name] = dict(updates=p['updates'], opt=rest, scaler=p['scaler'])
+    return plain(numbers)
 
 def tensor_file(
     tensors: dict, # name -> tensor
@@ -70,8 +82,9 @@ def tensor_file(
             raise ValueError(f'{name}: {key} is a {type(value).__name__} and no tensor, '
                              'which is all that a checkpoint keeps of a network')
         value = value.detach().cpu().contiguous()
-        out[key] = value.clone() if value.data_ptr() in seen else value
-        seen.add(value.data_ptr())
+        place = value.data_ptr()
+        out[key] = value.clone() if place in seen else value
+        seen.add(place)
     return save(out)
 
 # %% ../nbs/52_states.ipynb #7315166a
@@ -80,14 +93,18 @@ def modernise_numbers(
 ) -> dict: # the same as it is written today
     "The numbers of a state as `numbers_of` gives them today"
     if 'players' in numbers: return numbers
+    # G moved once in each step; float16 had two scales, that of G first.
     updates = dict(G=numbers['steps_done'], D=numbers['d_updates'])
     scalers = dict(zip(('G', 'D'), numbers.get('scalers') or [{}, {}]))
     players = {}
     for name in ('D', 'G'):
-        players[name] = dict(updates=updates[name], opt=numbers['optimizers'][f'opt_{name}'], scaler=scalers[name])
+        opt = numbers['optimizers'][f'opt_{name}']
+        players[name] = dict(updates=updates[name], opt=opt, scaler=scalers[name])
     memory = dict(best=numbers.get('best'), rollbacks=numbers.get('rollbacks', 0))
-    return numbers | dict(players=players, callbacks=dict(Checkpoint=memory), unread=numbers.get('pending', []),
-                          schedule_steps=numbers.get('schedule_steps', 0))
+    today = dict(players=players, callbacks=dict(Checkpoint=memory))
+    today['unread'] = numbers.get('pending', [])
+    today['schedule_steps'] = numbers.get('schedule_steps', 0)
+    return numbers | today
 
 # %% ../nbs/52_states.ipynb #e0f472b1
 def _kinds(factory):
@@ -96,40 +113,49 @@ def _kinds(factory):
     w.grad = torch.zeros(1)
     opt = factory([w])
     opt.step()
-    return {k: torch.is_tensor(v) and v.shape == w.shape for k, v in opt.state[w].items()}
+    return _alike(opt.state[w], w.shape)
+
+def _alike(kept, shape):
+    "Name -> whether what is kept of a weight has its shape"
+    return {name: torch.is_tensor(x) and x.shape == shape for name, x in kept.items()}
 
 def _is_number(x): return isinstance(x, (int, float)) and not isinstance(x, bool)
 
 def _movable(x):
     "Whether a setting is one that schedules and users move: a number, or several"
-    return _is_number(x) or (isinstance(x, (tuple, list)) and len(x) > 0 and all(map(_is_number, x)))
+    if not isinstance(x, (tuple, list)): return _is_number(x)
+    return len(x) > 0 and all(map(_is_number, x))
+
+_machine = {'params', 'fused', 'foreach', 'capturable', 'differentiable'}      # chosen by the machine of a run
 
 def _settings(cls, fresh, saved):
-    "The settings of a new optimizer's group with the saved numbers in their place; ValueError for those that it would refuse"
-    machine = {'params', 'fused', 'foreach', 'capturable', 'differentiable'}
+    "The settings of a new optimizer's group with the saved numbers in their place; ValueError for wrong ones"
     group = dict(fresh)
-    for name in fresh.keys() & saved.keys() - machine:
-        if not (_movable(fresh[name]) and _movable(saved[name])) and fresh[name] != saved[name]:
+    for name in fresh.keys() & saved.keys() - _machine:
+        both_numbers = _movable(fresh[name]) and _movable(saved[name])
+        if not both_numbers and fresh[name] != saved[name]:
             raise ValueError(f'optimizer: {name} = {saved[name]!r}, where the description says {fresh[name]!r}')
         group[name] = saved[name]
     check_group(cls, group)
     # Older files do not say which number the schedule wrote last: it is the one that is there.
     if 'scheduled_lr' not in saved: group['scheduled_lr'] = group['lr']
-    if 'betas' in group and 'scheduled_beta2' not in saved: group['scheduled_beta2'] = group['betas'][1]
     for name in ('initial_lr', 'scheduled_lr'): check_float(group[name], name, least=0.)
-    if 'betas' in group:
-        for name in ('initial_beta2', 'scheduled_beta2'): check_float(group[name], name, least=0., below=1.)
+    if 'betas' not in group: return group
+    if 'scheduled_beta2' not in saved: group['scheduled_beta2'] = group['betas'][1]
+    for name in ('initial_beta2', 'scheduled_beta2'): check_float(group[name], name, least=0., below=1.)
     return group
 
 # %% ../nbs/52_states.ipynb #a0e17c61
 def _checked_optimizer(player, state):
     "A saved state of an optimizer as its player takes it; ValueError for what the optimizer could not have written"
-    opt, groups = player.opt, []
+    opt, groups, weights = player.opt, [], []
     for fresh, saved in zip(opt.param_groups, state['param_groups'], strict=True):
-        groups.append(_settings(type(opt), fresh, saved) | dict(params=saved['params']))
-    weights = [p for g in opt.param_groups for p in g['params']]
+        settings = _settings(type(opt), fresh, saved)
+        groups.append(settings | dict(params=saved['params']))
+        weights += fresh['params']
     # An optimizer of one's own may keep what it likes; one that is known keeps the same of each weight.
-    kinds = _kinds(player.factory) if type(opt).__module__.startswith('torch.optim') else None
+    is_known = type(opt).__module__.startswith('torch.optim')
+    kinds = _kinds(player.factory) if is_known else None
     for i, kept in state['state'].items():
         if not 0 <= i < len(weights): raise ValueError(f'optimizer: a state for weight {i} of {len(weights)}')
         _check_moments(kept, weights[i].shape, kinds)
@@ -137,15 +163,17 @@ def _checked_optimizer(player, state):
 
 def _check_moments(kept, shape, kinds):
     "ValueError unless an optimizer keeps of a weight what it should"
-    alike = {k: torch.is_tensor(v) and v.shape == shape for k, v in kept.items()}
-    if kinds is None or shape == () or alike == kinds: return
-    raise ValueError(f'optimizer: {", ".join(kept)} for a weight of shape {tuple(shape)}')
+    # A weight without dimensions has the shape of a counter, so that the two cannot be told apart.
+    if kinds is None or shape == () or _alike(kept, shape) == kinds: return
+    names = ', '.join(kept)
+    raise ValueError(f'optimizer: {names} for a weight of shape {tuple(shape)}')
 
 def _checked_scaler(scaler, saved):
     "What float16 multiplies its costs by; nothing, if either run had another precision"
     if not scaler.is_enabled() or not saved: return {}
     scale = check_float(saved['scale'], 'a loss scale', above=0., most=2.**100)
-    return dict(scale=float(scale), _growth_tracker=check_int(saved['_growth_tracker'], '_growth_tracker'))
+    tracker = check_int(saved['_growth_tracker'], '_growth_tracker')
+    return dict(scale=float(scale), _growth_tracker=tracker)
 
 # %% ../nbs/52_states.ipynb #d7b372ff
 def state_from(
@@ -159,26 +187,35 @@ def state_from(
         saved = numbers['players'][name]
         opt = _checked_optimizer(p, _join(tensors[f'opt_{name}'], saved['opt']))
         scaler = _checked_scaler(p.scaler, saved['scaler'])
-        players[name] = dict(net=tensors[name], opt=opt, scaler=scaler, updates=check_int(saved['updates'], 'updates'))
-    averages = {name: tensors[f'{name}_ema'] for name in trainer.averages if f'{name}_ema' in tensors}
-    counters = ('steps_done', 'total_steps', 'schedule_steps', 'position')
-    return {name: check_int(numbers[name], name) for name in counters} | dict(
-        players=players, averages=averages, augment=tensors.get('augment'), random=tensors['random'],
-        device=str(numbers['device']), unread=[_checked_row(row) for row in numbers['unread']],
-        callbacks=_checked_memory(numbers['callbacks']))
+        updates = check_int(saved['updates'], 'updates')
+        players[name] = dict(net=tensors[name], opt=opt, scaler=scaler, updates=updates)
+    state = {}
+    for name in ('steps_done', 'total_steps', 'schedule_steps', 'position'):
+        state[name] = check_int(numbers[name], name)
+    averages = {}
+    for name in trainer.averages:
+        file = f'{name}_ema'
+        if file in tensors: averages[name] = tensors[file]
+    state |= dict(players=players, averages=averages)
+    state |= dict(augment=tensors.get('augment'), random=tensors['random'])
+    state['device'] = str(numbers['device'])
+    state['unread'] = [_checked_row(row) for row in numbers['unread']]
+    state['callbacks'] = _checked_memory(numbers['callbacks'])
+    return state
 
 def _checked_row(row):
     "A step and its terms, which nobody has read yet"
     step, terms = row
-    return check_int(step, 'step'), {name: float(value) for name, value in terms.items()}
+    values = {name: float(value) for name, value in terms.items()}
+    return check_int(step, 'step'), values
 
 def _checked_memory(callbacks):
     "What callbacks remember: a dict for each, and what `Checkpoint` understands for it"
     for name, memory in callbacks.items():
         if not isinstance(memory, dict): raise ValueError(f'callbacks: {name} remembers {memory!r}')
-    ours = callbacks.get('Checkpoint', {})
-    checked_best(ours.get('best'))
-    check_int(ours.get('rollbacks', 0), 'rollbacks')
+    of_checkpoint = callbacks.get('Checkpoint', {})
+    checked_best(of_checkpoint.get('best'))
+    check_int(of_checkpoint.get('rollbacks', 0), 'rollbacks')
     return callbacks
 
 def checked_best(
@@ -186,5 +223,6 @@ def checked_best(
 ) -> dict|None:
     "The best score so far; an error for what is none"
     if best is None: return None
-    value, step = check_float(best['value'], 'best'), check_int(best['step'], 'step')
+    value = check_float(best['value'], 'best')
+    step = check_int(best['step'], 'step')
     return dict(name=str(best['name']), value=value, step=step)

@@ -1,7 +1,7 @@
 """Two players, one loop: first the naive one, then `Trainer`, in which neither touches what belongs to the other
 
-The training loop of a GAN: `Trainer` takes any game and any data set and lets the players move in turn. Callbacks watch, schedules turn the knobs, and a step leaves its numbers on the device
-until somebody reads them.
+The training loop of a GAN: `Trainer` takes any game and any data set and lets the players move in turn. Callbacks
+watch, schedules turn the knobs, and a step leaves its numbers on the device until somebody reads them.
 
 Docs: https://gan-nb.github.io/gan_nb/training.html.md"""
 
@@ -18,13 +18,14 @@ from functools import partial
 import torch
 from fastcore.basics import patch
 
-from .callbacks import NotFinite, TrainingError, Unread, check_finite, graceful, mean_record, tell_of_error
-from .core import evaluating, random_apart
+from gan_nb.callbacks import (NotFinite, TrainingError, Unread, check_finite, graceful, mean_record, name_callbacks,
+    tell_of_error)
+from .core import evaluating, random_apart, random_states, restore_random_states
 from .data import check_data
 from .engines import autocast_dtype, keep_memory, make_engine, usable_device
 from .game import Game
 from .parts import check_float, check_int, plain
-from .players import Average, Player, Still, by_player, check_schedules, place_network
+from .players import Average, Player, Still, by_player, check_scheduled, check_schedules, place_network
 
 # %% ../nbs/11_training.ipynb #e66d354f
 class Trainer:
@@ -33,19 +34,20 @@ class Trainer:
         game: Game, # who plays, and what each player pays
         data, # a data set of chapter 02, or any with `shape`, `batches` and what `check_data` names
         *,
-        opt = None, # parameters -> optimizer, for all players, or a dict by player; default: Adam(lr=2e-4, betas=(.5, .99))
+        opt = None, # parameters -> optimizer, one for all or a dict by player; default: Adam(lr=2e-4, betas=(.5, .99))
         times: dict|None = None, # player -> updates in a step; default: 1
         clip: dict|None = None, # player -> bound on its weights after each update, as in the first Wasserstein GAN
         batch_size: int = 64, # real samples, and as many fakes, in each update
         ema: float = .999, # decay of the generator's moving average per step; 0: none
-        schedules: dict|None = None, # 'lr', 'penalty', 'ema', 'beta2', 'augment' -> factor as a function of progress in [0, 1]
+        schedules: dict|None = None, # 'lr', 'penalty', 'ema', 'beta2', 'augment' -> function of progress in [0, 1]
         device = None, # default: `default_device()`
         precision: str = 'auto', # 'fp32', 'bf16', 'fp16', or 'auto': for images, 16 bits where the hardware has them
-        engine: str = 'auto', # 'eager', 'compile': each cost as one program, 'graph': on a GPU, a step as one recording; 'auto': eager
+        engine: str = 'auto', # 'auto' or 'eager', 'compile' (a program for each cost), 'graph' (a recording, on a GPU)
         seed: int = 0 # of the batches, the latents and the penalties' points
     ):
         check_data(data)
-        if not hasattr(game, 'players'): raise ValueError(f'game: got a {type(game).__name__}, give a Game(G, D, loss=...)')
+        if not hasattr(game, 'players'):
+            raise ValueError(f'game: got a {type(game).__name__}, give a Game(G, D, loss=...)')
         self.game, self.data, self.device = game, data, usable_device(device)
         self.seed = check_int(seed, 'seed', most=2**63 - 1)
         self.batch_size = check_int(batch_size, 'batch_size', least=1, most=2**24)
@@ -100,14 +102,7 @@ def _begin(self: Trainer):
 @patch
 def _check_game(self: Trainer):
     "ValueError for what does not go together"
-    groups = [g for p in self.players.values() for g in p.opt.param_groups]
-    if s := self.schedules.get('beta2'):
-        most = max(s(0.), s(1.))
-        if not all('betas' in g and g['initial_beta2']*most < 1 for g in groups):
-            raise ValueError("schedule 'beta2': all optimizers must be Adams, and beta2 stay below 1")
-    augment = self.game.augment
-    if 'augment' in self.schedules and (not hasattr(augment, 'scale') or hasattr(augment, 'update')):
-        raise ValueError("schedule 'augment': needs augment=Augment(...), one that does not adapt by itself")
+    check_scheduled(self.schedules, self.players.values(), self.game.augment)
     self.game.join(self.players)
     with random_apart(self.device), ExitStack() as still, self.autocast():
         for p in self.players.values(): still.enter_context(p.still)
@@ -130,7 +125,7 @@ def _decay(self: Trainer) -> float: # in [0, 1)
     return min(self.ema, self.steps_done/(9 + self.steps_done))**(1/f) if f > 0 else 0.
 
 @patch
-def turn_dials(self: Trainer) -> dict: # 'penalty_weight', and 'average': the weight of the present network in the average
+def turn_dials(self: Trainer) -> dict: # 'penalty_weight', and 'average': the weight of the present network in it
     "Let the schedules move learning rates and augmentation; returns the numbers that a step multiplies by"
     factors = {name: self.factor(name) for name in ('lr', 'beta2') if name in self.schedules}
     try:
@@ -147,10 +142,11 @@ def move(self: Trainer,
     dials: dict|None = None # from `turn_dials`
 ) -> dict: # term -> scalar tensor on the device, detached
     "One update of one player; the others stay as they are"
-    player = self.players[name]
-    dials = self.turn_dials() if dials is None else dials
-    draw, cost = getattr(self.game, f'draw_{name}'), getattr(self.game, f'cost_{name}')
-    batch = next(self.batches if batches is None else batches) if self.game.wants_batch(name) else None
+    player, game = self.players[name], self.game
+    if dials is None: dials = self.turn_dials()
+    if batches is None: batches = self.batches
+    draw, cost = getattr(game, f'draw_{name}'), getattr(game, f'cost_{name}')
+    batch = next(batches) if game.wants_batch(name) else None
     with ExitStack() as others:
         for p in self.players.values():
             if p is not player: others.enter_context(p.still)
@@ -159,7 +155,7 @@ def move(self: Trainer,
         player.opt.zero_grad(set_to_none=True)
         terms = self._engine.descend(player, cost, inputs | knobs)
         player.update()
-    if after := getattr(self.game, f'after_{name}', None): after(terms)
+    if after := getattr(game, f'after_{name}', None): after(terms)
     # A term may have a value for each sample; its mean is logged.
     return {name: value.float().mean() if value.ndim else value for name, value in terms.items()}
 
@@ -185,7 +181,7 @@ def step(self: Trainer) -> dict: # the terms of the last update of each player
 @patch
 def sample(self: Trainer,
     n: int, # how many
-    seed: int|None = None, # the same samples for the same seed; its latents are the same on every device. Default: fresh ones each time
+    seed: int|None = None, # the same samples for the same seed, the same latents on every device; default: fresh ones
     y: torch.Tensor|None = None, # (n,) int64 labels, for a conditional generator; default: 0, 1, 2, ... in turn
     z: torch.Tensor|None = None, # (n, latent_dim), instead of drawing them
     ema: bool = True # from the averaged generator, if there is one
@@ -193,7 +189,8 @@ def sample(self: Trainer,
     "Draw from the generator without disturbing the run"
     n, given = check_int(n, 'n', least=1), z is not None
     if (given and len(z) != n) or (y is not None and len(y) != n):
-        raise ValueError(f'{n} samples need as many latents and labels, at least one; got z {tuple(z.shape) if given else None}')
+        shape = tuple(z.shape) if given else None
+        raise ValueError(f'{n} samples need as many latents and labels, at least one; got z {shape}')
     if y is None and self.game.n_classes: y = torch.arange(n) % self.game.n_classes
     fresh = torch.Generator()
     if seed is None: fresh.seed()
@@ -214,14 +211,27 @@ def logits(self: Trainer,
     y: torch.Tensor|None = None # (B,) int64 labels, for a conditional discriminator
 ) -> torch.Tensor: # (B,), or (B, h, w) for one logit a patch
     "Ask the discriminator about samples without disturbing the run"
-    with random_apart(self.device), torch.no_grad(), self.autocast(), Still(self.D): return self.game.judge(x, y)
+    with random_apart(self.device), torch.no_grad(), self.autocast(), Still(self.D):
+        return self.game.judge(x, y)
+
+# %% ../nbs/11_training.ipynb #956e088f
+@patch(as_prop=True)
+def remembered(self: Trainer) -> dict: # name of a callback -> its state
+    "What callbacks remember: those that watch now, and those that watched before"
+    states = {name: cb.state() for name, cb in name_callbacks(self.callbacks).items()}
+    return self.callback_states | {name: plain(s) for name, s in states.items() if s}
+
+@patch
+def _remind_callbacks(self: Trainer):
+    "Give callbacks back what they, or others of their name, remembered when the run stopped"
+    for name, cb in name_callbacks(self.callbacks).items():
+        if name in self.callback_states: cb.load_state(self.callback_states[name])
 
 # %% ../nbs/11_training.ipynb #aef35752
 @patch
 def state(self: Trainer) -> dict: # of tensors, numbers and dicts of them
     "All that decides the next step"
-    random = dict(trainer=self.rng.get_state(), cpu=torch.get_rng_state())
-    if self.device.type == 'cuda': random['cuda'] = torch.cuda.get_rng_state(self.device)
+    random = dict(trainer=self.rng.get_state()) | random_states(self.device)
     augment = self.game.augment.state_dict() if hasattr(self.game.augment, 'state_dict') else None
     counters = {name: getattr(self, name) for name in ('steps_done', 'total_steps', 'schedule_steps')}
     return counters | dict(
@@ -237,45 +247,20 @@ def load_state(self: Trainer,
     "Go on where another trainer of the same game was"
     for name, p in self.players.items(): p.load_state(state['players'][name])
     # A run that was not averaged until now begins its average here.
-    for name, a in self.averages.items(): a.net.load_state_dict(state['averages'].get(name, state['players'][name]['net']))
+    for name, a in self.averages.items():
+        a.net.load_state_dict(state['averages'].get(name, state['players'][name]['net']))
     if state['augment'] is not None: self.game.augment.load_state_dict(state['augment'])
     for name in ('steps_done', 'total_steps', 'schedule_steps'): setattr(self, name, state[name])
     self.batches.position = state['position']
-    self.unread.clear()
-    for step, terms in state['unread']:
-        self.unread.add(step, {name: torch.tensor(value, device=self.device) for name, value in terms.items()})
-    self._load_random(state)
+    self.unread.load(state['unread'], self.device)
+    restore_random_states(state['random'], self.device)
+    # Another kind of device has another kind of generator, which cannot take this state.
+    if state['device'] == self.device.type: self.rng.set_state(state['random']['trainer'])
+    else: self.rng.manual_seed(self.seed + self.steps_done)
     self.callback_states = dict(state['callbacks'])
     self._remind_callbacks()
     # What was recorded speaks of the old moments.
     self._engine.forget()
-
-@patch
-def _load_random(self: Trainer, state):
-    "Put back the sources of random numbers"
-    torch.set_rng_state(state['random']['cpu'])
-    if state['device'] == self.device.type: self.rng.set_state(state['random']['trainer'])
-    # Another kind of device has another kind of generator.
-    else: self.rng.manual_seed(self.seed + self.steps_done)
-    if self.device.type == 'cuda' and 'cuda' in state['random']:
-        torch.cuda.set_rng_state(state['random']['cuda'], self.device)
-
-# %% ../nbs/11_training.ipynb #956e088f
-@patch
-def _named_callbacks(self: Trainer):
-    "Callbacks by name: that of the class, with a number from the second one on"
-    named, seen = {}, {}
-    for cb in self.callbacks:
-        name = type(cb).__name__
-        seen[name] = seen.get(name, 0) + 1
-        named[name if seen[name] == 1 else f'{name}_{seen[name]}'] = cb
-    return named
-
-@patch(as_prop=True)
-def remembered(self: Trainer) -> dict: # name of a callback -> its state
-    "What callbacks remember: those that watch now, and those that watched before"
-    states = {name: cb.state() for name, cb in self._named_callbacks().items()}
-    return self.callback_states | {name: plain(s) for name, s in states.items() if s}
 
 # %% ../nbs/11_training.ipynb #9b63fc44
 @patch
@@ -284,7 +269,8 @@ def check(self: Trainer) -> None:
     check_finite(self.unread.read())
     for name, p in self.players.items():
         if all(torch.isfinite(w).all() for w in p.net.parameters()): continue
-        raise NotFinite(f'a weight of {name} is not finite after step {self.steps_done - 1}; lower the learning rate or raise the penalty')
+        raise NotFinite(f'a weight of {name} is not finite after step {self.steps_done - 1}; '
+                        'lower the learning rate or raise the penalty')
 
 @patch
 def stop(self: Trainer,
@@ -293,14 +279,49 @@ def stop(self: Trainer,
     "Ask a running `fit` to end after the step in progress"
     self.stopping = reason or True
 
+# %% ../nbs/11_training.ipynb #5fde0cd9
+@patch
+def _plan(self: Trainer, end):
+    "Settle how far the run goes, and over how many steps its schedules run; what is to be said of it, if anything"
+    before, self.total_steps = self.total_steps, max(self.total_steps, end)
+    finished = 0 < before <= self.steps_done
+    if not finished or not self.schedules or self.schedule_steps: return None
+    self.schedule_steps = before
+    return (f'the schedules ended at step {before} and stay at their end; '
+            f'to spread them over the longer run, set total_steps = {end} before fit')
+
+# %% ../nbs/11_training.ipynb #23c9c6e8
+@patch
+def _one(self: Trainer, end, log_every):
+    "A step of the loop: train, log, let callbacks look; what is not finite stops the run unless a callback can mend it"
+    try:
+        self.unread.add(self.steps_done, self.step())
+        if self.steps_done % log_every == 0 or self.steps_done == end: self._log()
+        if self.steps_done == end: self.check()
+        for cb in self.callbacks: cb.after_step(self)
+    except NotFinite as e:
+        if not any([cb.on_nan(self, e) for cb in self.callbacks]): raise
+
+@patch
+def _log(self: Trainer):
+    "Read the losses; callbacks may add to the record that the next ones get"
+    rows = check_finite(self.unread.read())
+    self.unread.clear()
+    if not rows: return
+    record = mean_record(rows)
+    for cb in self.callbacks:
+        cb.after_log(self, record)
+        # What a callback has put there becomes numbers.
+        record |= plain(record)
+
 # %% ../nbs/11_training.ipynb #68274052
 @patch
 def fit(self: Trainer,
     steps: int, # how many more
     cbs: list = (), # callbacks
-    log_every: int = 50 # steps between two readings of the losses, at most 10,000: until then they wait on the device, and in checkpoints
+    log_every: int = 50 # steps between two readings of the losses, which wait on the device until then; at most 10,000
 ) -> None:
-    "Train; schedules run over all steps of the run, also when it goes on after a stop, and stay at their end in steps beyond that"
+    "Train; schedules run over all steps of the run, also if it goes on after a stop, and stay at their end after those"
     steps, log_every = check_int(steps, 'steps'), check_int(log_every, 'log_every', least=1, most=10_000)
     end, self.stopping = self.steps_done + steps, None
     late = self._plan(end) if steps else None
@@ -322,44 +343,3 @@ def fit(self: Trainer,
             self.callback_states = self.remembered
             self.callbacks = []
     if isinstance(self.stopping, BaseException): raise self.stopping
-
-# %% ../nbs/11_training.ipynb #5fde0cd9
-@patch
-def _remind_callbacks(self: Trainer):
-    "Give callbacks back what they, or others of their name, remembered when the run stopped"
-    for name, cb in self._named_callbacks().items():
-        if name in self.callback_states: cb.load_state(self.callback_states[name])
-
-@patch
-def _plan(self: Trainer, end):
-    "Settle how far the run goes, and over how many steps its schedules run; what is to be said of it, if anything"
-    before, self.total_steps = self.total_steps, max(self.total_steps, end)
-    finished = 0 < before <= self.steps_done
-    if not finished or not self.schedules or self.schedule_steps: return None
-    self.schedule_steps = before
-    return (f'the schedules ended at step {before} and stay at their end; '
-            f'to spread them over the longer run, set total_steps = {end} before fit')
-
-# %% ../nbs/11_training.ipynb #23c9c6e8
-@patch
-def _one(self: Trainer, end, log_every):
-    "A step of the loop: train, log, let the callbacks look; what is not finite stops the run unless a callback can mend it"
-    try:
-        self.unread.add(self.steps_done, self.step())
-        if self.steps_done % log_every == 0 or self.steps_done == end: self._log()
-        if self.steps_done == end: self.check()
-        for cb in self.callbacks: cb.after_step(self)
-    except NotFinite as e:
-        if not any([cb.on_nan(self, e) for cb in self.callbacks]): raise
-
-@patch
-def _log(self: Trainer):
-    "Read the losses; callbacks may add to the record that the next ones get"
-    rows = check_finite(self.unread.read())
-    self.unread.clear()
-    if not rows: return
-    record = mean_record(rows)
-    for cb in self.callbacks:
-        cb.after_log(self, record)
-        # What a callback has put there becomes numbers.
-        record |= plain(record)

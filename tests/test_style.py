@@ -67,3 +67,18 @@ def test_methods_of_a_class_are_counted_wherever_they_stand():
     here = ast.parse('class T:\n    def __init__(self): pass\n    def a(self): pass\n    def _b(self): pass')
     there = ast.parse('@patch\ndef c(self: T): pass\n@patch(cls_method=True)\ndef d(cls: T|U): pass\ndef e(t: T): pass')
     assert check_style.public_methods([here, there]) == dict(T={'a', 'c', 'd'}, U={'d'})
+
+def test_properties_are_no_methods():
+    here = ast.parse('''
+class T:
+    @property
+    def a(self): pass
+    @a.setter
+    def a(self, value): pass
+    @cached_property
+    def b(self): pass
+    @staticmethod
+    def c(): pass
+''')
+    there = ast.parse('@patch(as_prop=True)\ndef d(self: T): pass\n@patch\ndef e(self: T): pass')
+    assert check_style.public_methods([here, there]) == dict(T={'c', 'e'})
