@@ -279,7 +279,9 @@ def _try_each(f, items):
     def attempt(item):
         try: return f(item)
         except Exception as e: return e
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool: return list(pool.map(attempt, items))
+    workers = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(attempt, items))
 
 # %% ../nbs/46_archives.ipynb #b95e3730
 @patch

@@ -61,7 +61,8 @@ def _range(ys, limits):
     "What the vertical axis shows"
     if limits: return limits
     many = len(ys) > 50
-    lo, hi = np.quantile(ys, [.01, .99] if many else [0, 1])
+    shown = [.01, .99] if many else [0, 1]
+    lo, hi = np.quantile(ys, shown)
     # Some room above and below, also for a curve that is level or zero.
     pad = (hi - lo)*.06 or abs(hi)*.1 or 1.
     return lo - pad, hi + pad

@@ -30,7 +30,8 @@ def slerp(
     t: float|torch.Tensor # in [0, 1]; a tensor is broadcast against the leading dimensions
 ) -> torch.Tensor: # (..., d); a at t=0, b at t=1
     "Walk from `a` to `b` on the sphere"
-    t = torch.as_tensor(t, dtype=a.dtype, device=a.device)[..., None]
+    t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
+    t = t[..., None]
     cosine = torch.cosine_similarity(a, b, -1).clamp(-1, 1)
     w = torch.acos(cosine)[..., None]
     # Where both are parallel the sine is 0; the straight line is as good there, and finite.
@@ -198,10 +199,12 @@ def _controls(self: LatentExplorer, w):
     "A widget for each number that decides a frame"
     name = dict(style=dict(description_width='9em'))
     def slide(label, value, lo, hi, step=.02):
-        return w.FloatSlider(value, min=lo, max=hi, step=step, description=label, readout_format='.2f', **name,
+        return w.FloatSlider(value, min=lo, max=hi, step=step,
+                             description=label, readout_format='.2f', **name,
                              layout=dict(width='27em'))
     def seed(label, value):
-        return w.BoundedIntText(value, 0, 2**31, description=label, **name, layout=dict(width='16em'))
+        return w.BoundedIntText(value, 0, 2**31, description=label, **name,
+                                layout=dict(width='16em'))
     controls = dict(seed_a=seed('from seed', 0), seed_b=seed('to seed', 1))
     controls['walk'] = slide('walk', 0, 0, 1)
     controls['truncation'] = slide('truncation', 1, 0, 1.4)
@@ -255,7 +258,8 @@ def latent(self: LatentExplorer) -> torch.Tensor: # (1, latent_dim)
     a = latents(1, d, seed=v['seed_a'])
     b = latents(1, d, seed=v['seed_b'])
     z = slerp(a, b, v['walk'])
-    moves = [v[f'move_{i}'] for i in range(len(self.directions))]
+    names = [f'move_{i}' for i in range(len(self.directions))]
+    moves = [v[name] for name in names]
     z = z + torch.tensor(moves) @ self.directions
     return v['truncation']*z
 
@@ -269,9 +273,11 @@ def _values(self: LatentExplorer):
 def draw(self: LatentExplorer) -> None:
     "Draw a frame: the sample, and its nearest training images"
     start, v = time.perf_counter(), self._values()
-    y = torch.tensor([v['label']]) if 'label' in v else None
+    y = None
+    if 'label' in v: y = torch.tensor([v['label']])
     self.z = self.latent()
-    x = self.trainer.sample(1, z=self.z, y=y, ema=v.get('ema', True))
+    averaged = v.get('ema', True)
+    x = self.trainer.sample(1, z=self.z, y=y, ema=averaged)
     self.x = x.cpu()
     side = max(self.x.shape[-2:])
     picture = draw_images(self.x, scale=max(1, 256//side))
@@ -304,7 +310,8 @@ def save(self: LatentExplorer,
     path = Path(path)
     save_images(self.x, path.with_name(path.name + '.png'))
     run = self.trainer.run
-    found = dict(latent=self.z[0].tolist(), directions=self.directions.tolist())
+    found = dict(latent=self.z[0].tolist(),
+                 directions=self.directions.tolist())
     found |= self._values()
     found |= dict(run=str(run) if run else None, step=self.trainer.steps_done)
     text = json.dumps(found, indent=1) + '\n'

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
-from PIL import Image
 from tqdm.auto import tqdm
 
 from .alarms import fixed_batch, fixed_fakes, grad_norm, rank_accuracy
@@ -279,7 +278,9 @@ def _numbers(self: LiveView, trainer):
     rate = steps/took if steps > 0 and self.spent else 0.
     left = (trainer.total_steps - trainer.steps_done)/rate if rate else 0.
     fake = fixed_fakes(trainer, self.n, self.y)
-    accuracy = rank_accuracy(trainer.logits(self.real, self.y), trainer.logits(fake, self.y))
+    on_real = trainer.logits(self.real, self.y)
+    on_fake = trainer.logits(fake, self.y)
+    accuracy = rank_accuracy(on_real, on_fake)
     losses = next((r for r in reversed(self.rows) if 'd_loss' in r), {})
     return dict(step=trainer.steps_done, total=trainer.total_steps, rate=rate, left=left, accuracy=accuracy,
                 D_grad=grad_norm(trainer.D), G_grad=grad_norm(trainer.G),

@@ -234,7 +234,8 @@ _add('wgan_gp', 'Gulrajani et al. 2017, Algorithm 1: penalty 10, 5 critic update
      discriminator=dict(norm=None), loss='wasserstein', penalties=(wgan_gp(10.).config,), n_critic=5,
      **_both(_adam(1e-4, 0., .9)))
 _add('dragan', 'Kodali et al. 2017: gradient norm 1 around the data, penalty 10',
-     'no batch norm in the discriminator; uniform noise around the data, as chapter 07 says; optimizer of `dcgan`; '
+     'no batch norm in the discriminator; uniform noise around the data, as the chapter on '
+     'penalties says; optimizer of `dcgan`; '
      'the generator is averaged',
      latent_dim=100, discriminator=dict(norm=None), penalties=(dragan(10.).config,), **_slow_adam)
 _add('r1', 'Mescheder et al. 2018: gradient norm 0 at the data, gamma 10, RMSprop(1e-4), averaged generator',

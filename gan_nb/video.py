@@ -49,7 +49,9 @@ def _mp4(images, fps):
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)/'film.mp4'
         r = subprocess.run([ffmpeg, '-v', 'error', *raw, *encoded, str(out)], input=frames, capture_output=True)
-        if r.returncode: raise ValueError(f'ffmpeg: {r.stderr.decode(errors="replace").strip().splitlines()[-1]}')
+        if r.returncode:
+            last = r.stderr.decode(errors='replace').strip().splitlines()[-1]
+            raise ValueError(f'ffmpeg: {last}')
         return out.read_bytes()
 
 # %% ../nbs/19_video.ipynb #4d5117f6
