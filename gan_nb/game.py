@@ -283,7 +283,6 @@ def why_not_recorded(self: Game) -> str|None:
 
 # %% ../nbs/08_game.ipynb #78a89c26
 @patch
-@torch.no_grad()
 def try_out(self: Game,
     shape: tuple, # of a sample of the data
     n_classes: int, # of the data; 0: none
@@ -322,7 +321,8 @@ def try_network(
     name: str # what to call it in a message
 ) -> torch.Tensor:
     "The answer of a network; ValueError in one line if it has none"
-    try: out = net(*args)
+    try:
+        with torch.no_grad(): out = net(*args)
     except torch.OutOfMemoryError: raise
     except Exception as e:
         reason = (str(e) or type(e).__name__).splitlines()[0]
