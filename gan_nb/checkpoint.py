@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-import torch
 from fastcore.basics import patch
 from safetensors import SafetensorError
 from safetensors.torch import load_file

@@ -301,7 +301,6 @@ def example(self: Game, n: int, shape: tuple, device) -> tuple: # (x, y), n of e
     return torch.randn(n, *shape, device=device), y
 
 @patch
-@torch.no_grad()
 def try_out(self: Game,
     shape: tuple, # of a sample of the data
     n_classes: int, # of the data; 0: none
@@ -335,7 +334,8 @@ def try_network(
     name: str # what to call it in a message
 ) -> torch.Tensor:
     "The answer of a network; ValueError in one line if it has none"
-    try: out = net(*args)
+    try:
+        with torch.no_grad(): out = net(*args)
     except torch.OutOfMemoryError: raise
     except Exception as e:
         reason = (str(e) or type(e).__name__).splitlines()[0]
