@@ -8,8 +8,8 @@ happens when a trainer is made, when data are loaded, and when losses are read f
 
 The second test listens while steps run on the CPU. `_local_scalar_dense` is the operation by which the host reads a
 number from a tensor, and for which it would have to wait for a GPU; each call of it is noted, with the line of this
-repository that made it. A list (`tolist`) is read without it, and raises on meta. Not counted are the optimizers' own counters: unless Adam is fused or capturable, it keeps them on the CPU
-on every machine, and reads them there.
+repository that made it. A list (`tolist`) is read without it, and raises on meta. Not counted are the optimizers' own
+counters: unless Adam is fused or capturable, it keeps them on the CPU on every machine, and reads them there.
 
 What neither sees: operations whose result has a size that depends on the numbers (`x[x > 0]`, `nonzero`) wait for a GPU
 and read no number on a CPU, though on meta most of them raise; copies between devices that wait (`.to('cuda')` of
