@@ -198,7 +198,7 @@ def sample(self: Trainer,
     # Networks that draw numbers in forward get the same ones for the same seed, and the run keeps its own.
     noise = 0 if given and seed is None else fresh.initial_seed()
     asked = self.game.ask(n, y, fresh, z)
-    if any(t is None for t in asked): raise ValueError(f'a {type(self.game).__name__} asks G with what the data has beside its samples: give y=...')
+    if None in asked: raise ValueError(f'a {type(self.game).__name__} asks G with what stands beside a sample: give y=...')
     asked = tuple(t.to(self.device) for t in asked)
     net = self.G_ema if ema and self.G_ema is not None and self.steps_done else self.G
     with random_apart(self.device, noise), evaluating(net), torch.no_grad():
