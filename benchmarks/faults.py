@@ -18,7 +18,7 @@ import torch
 from fastcore.script import _run_cli, call_parse
 from PIL import Image
 
-from gan_nb.checkpoint import Checkpoint, _tensors, load_run
+from gan_nb.checkpoint import Checkpoint, load_run
 from gan_nb.runs import CheckpointError, checkpoints
 from gan_nb.cli import gan_eval, gan_sample, gan_train
 from gan_nb.core import seed_everything
@@ -37,8 +37,8 @@ from gan_nb.callbacks import TrainingError
 def small(seed=0, width=16):
     "A trainer whose steps take a few milliseconds"
     seed_everything(seed)
-    return Trainer(Game(MLPGenerator(4, (1, 8, 8), width=width), MLPDiscriminator((1, 8, 8), width=width), rpgan, [r1(1.), r2(1., every=3)]), digits(8),
-                   batch_size=8, device='cpu', seed=seed)
+    G, D = MLPGenerator(4, (1, 8, 8), width=width), MLPDiscriminator((1, 8, 8), width=width)
+    return Trainer(Game(G, D, rpgan, [r1(1.), r2(1., every=3)]), digits(8), batch_size=8, device='cpu', seed=seed)
 
 # kill -9
 
@@ -58,9 +58,11 @@ def logged(folder):
     return {r['step']: {k: v for k, v in r.items() if k not in ('seconds', 'memory')} for r in rows}
 
 def same(a, b):
-    a, b = _tensors(a), _tensors(b)
-    return a.keys() == b.keys() and all(a[f].keys() == b[f].keys() and all(torch.equal(a[f][k], b[f][k]) for k in a[f])
-                                        for f in a)
+    "Whether two states of a trainer are equal to the bit"
+    if torch.is_tensor(a): return torch.is_tensor(b) and torch.equal(a, b)
+    if isinstance(a, dict): return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)): return len(a) == len(b) and all(map(same, a, b))
+    return a == b
 
 def kills(n, rng, where, every=4, first=40):
     "Kill a run again and again, until it is through; compare it with one that nobody disturbed"
@@ -92,7 +94,7 @@ def kills(n, rng, where, every=4, first=40):
     whole = where/'whole'
     child(whole, steps, every)
     a, b = (load_run(f, device='cpu', data=digits(8)) for f in (folder, whole))
-    return found | dict(steps=steps, same_weights=same(a, b), same_losses=logged(folder) == logged(whole))
+    return found | dict(steps=steps, same_weights=same(a.state(), b.state()), same_losses=logged(folder) == logged(whole))
 
 # damaged checkpoints
 

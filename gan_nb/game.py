@@ -48,6 +48,7 @@ def name_penalties(
     penalties # callables `p(D, real, fake, y, generator)`, such as `GradientPenalty`s
 ) -> dict: # name -> penalty, in the same order
     "Name penalties for the log"
+    if not isinstance(penalties, (list, tuple)): raise ValueError(f'penalties: {penalties!r} is no list of penalties')
     named, seen = {}, {}
     for p in penalties:
         if not callable(p):

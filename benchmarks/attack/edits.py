@@ -70,13 +70,17 @@ def at(x, path):
 
 # Kind of part -> whether what lies at a path describes one.
 _parts = dict(
-    group=lambda path, x: path[-2:-1] == ('param_groups',), optimizer=lambda path, x: path[-2:-1] == ('trainer',)
-    and path[-1] in ('opt_G', 'opt_D'),
-    schedule=lambda path, x: path[-3:-1] == ('trainer', 'schedules'), penalty=lambda path,
-    x: path[-3:-1] == ('trainer', 'penalties'),
-    network=lambda path, x: path[-2:-1] == ('trainer',) and path[-1] in ('generator', 'discriminator'),
-    augment=lambda path, x: path[-2:] == ('trainer', 'augment') and x,
-    trainer=lambda path, x: path[-1:] == ('trainer',), state=lambda path, x: not path and 'steps_done' in x,
+    group=lambda path, x: path[-2:-1] == ('param_groups',),
+    optimizer=lambda path, x: path[-3:-1] == ('trainer', 'opt'),
+    schedule=lambda path, x: path[-3:-1] == ('trainer', 'schedules'),
+    penalty=lambda path, x: path[-3:-1] == ('game', 'penalties'),
+    network=lambda path, x: path[-2:] in (('game', 'G'), ('game', 'D')),
+    augment=lambda path, x: path[-2:] == ('game', 'augment'),
+    game=lambda path, x: path[-2:] == ('trainer', 'game'),
+    trainer=lambda path, x: path[-1:] == ('trainer',),
+    player=lambda path, x: path[-2:-1] == ('players',) and 'opt' in x,
+    memory=lambda path, x: path[-2:] == ('callbacks', 'Checkpoint'),
+    state=lambda path, x: not path and 'steps_done' in x,
     data=lambda path, x: path[-1:] == ('data',))
 
 nan, inf, huge = float('nan'), float('inf'), 10**400
@@ -116,23 +120,39 @@ nasty = dict(
                  spectral_norm=[5, 'x', None], labels=['x', 5], name=['x', None, 5, [], 'MLPGenerator', 'os.system']),
     augment=dict(p=[-1, 2, nan, True, None, 'x'], kinds=[[], ['x'], 5, None, ['color']*90], target=[-2, nan, True],
                  images=[0, -1, nan, True, 1.5], name=['x', None]),
-    trainer=dict(batch_size=[0, -1, 10**9, 65536, 1.5, True, None], n_critic=[0, -1, 65536, 1.5, True],
-                 clip=[-1, 0, nan, True, 'x', 1e300], ema=[1, 2, -1, nan, True, None, 0],
-                 aux=[[1], [1, 2, 3], [-1, 1], True, 'ab', [nan, 1], [True, True]], unroll=[-1, 1.5, True, 65536],
+    game=dict(name=['x', None, 5, [], 'os.system', 'ACGame', 'UnrolledGame', 'Game'], part=['x', None, 5, 'network'],
+              loss=['x', None, 5, [], {}, dict(part='loss', name='wasserstein'), dict(part='network', name='hinge'),
+                    dict(part=None, type='Mine'), dict(part=None), dict(part='loss', name='hinge', x=1)],
+              G=[None, {}, [], 5, 'x', dict(part='game', name='Game')], D=[None, {}, 5, [1]],
+              penalties=[None, {}, 5, [None], [5], [[]], [{}], [dict(part='penalty')], [dict(part=None)]],
+              augment=[None, 5, [], {}, dict(name=5), dict(part='augment', name=5), dict(part='loss', name='hinge')],
+              terms=[None, 5, [], [1], dict(x=5), dict(x=None), dict(x=dict(part='term', name='x')), 'x'],
+              weights=[[1], [1, 2, 3], [-1, 1], True, 'ab', [nan, 1], [True, True], None],
+              unroll=[-1, 0, 1.5, True, 65536, None], x=[1]),
+    trainer=dict(batch_size=[0, -1, 10**9, 65536, 1.5, True, None], ema=[1, 2, -1, nan, True, None, 0],
+                 times=[None, {}, [], 5, 'x', dict(D=0), dict(D=-1), dict(D=65536), dict(D=1.5), dict(G=True),
+                        dict(X=1), dict(D=None)],
+                 clip=[None, {}, [], 5, dict(D=-1), dict(D=0), dict(D=nan), dict(D=True), dict(D='x'), dict(G=1e300),
+                       dict(X=1)],
                  seed=[-1, 2**64, 1.5, None, True, huge], precision=['x', None, 5, 'fp16', 'bf16'],
-                 engine=['x', 'compile', 'graph', None], loss=['x', None, 5, [], 'wasserstein'],
-                 generator=[None, {}, [], 5], discriminator=[None, {}, 5], penalties=[None, {}, 5, [None], [5], [[]]],
-                 schedules=[None, [], 5, dict(x={}), dict(lr=5)], augment=[None, 5, [], dict(name=5)],
-                 opt_G=[None, {}, 5, []], x=[1], device=['cuda'], data=[None]),
+                 engine=['x', 'compile', 'graph', None], game=[None, {}, [], 5, dict(name='Game'), dict(part=None)],
+                 schedules=[None, [], 5, dict(x={}), dict(lr=5)],
+                 opt=[None, {}, 5, [], dict(G=None), dict(G=[]), dict(G={}), dict(X={}), dict(G=dict(part=None))],
+                 shape=[[], [1, 8], 5, None, [-1, 8, 8]], n_classes=[-1, None, True, 10**9], x=[1], device=['cuda'],
+                 data=[None], generator=[{}], n_critic=[2]),
+    player=dict(updates=[-1, 10**30, 1.5, None, True, '1', nan], opt=[{}, [], None, 5], x=[1],
+                scaler=[{}, [], dict(scale=nan, _growth_tracker=0), 5, None]),
+    memory=dict(best=[5, {}, [], dict(name='fid'), dict(name='fid', value=nan, step=3),
+                      dict(name='fid', value=1., step=-1), dict(name=5, value='x', step=3)],
+                rollbacks=[-1, 10**30, None, True, 'x'], x=[1]),
     state=dict(steps_done=[-1, 10**30, 1.5, True, None, '1', nan, 7], total_steps=[-1, 10**30, 1.5, True, None, 0],
-               schedule_steps=[-1, 10**30, None, True], d_updates=[-1, 10**30, None, True],
-               rollbacks=[-1, 10**30, None, True], position=[-1, 10**30, 2**52, 1.5, None, True],
-               best=[5, {}, [], dict(name='fid', value=nan, step=3), dict(name='fid', value=1., step=-1),
-                     dict(name=5, value='x', step=3)],
-               pending=[5, None, [[0]], [[0, dict(d_loss='x')]], [[-1, {}]], [[0, dict(d_loss=nan)]], [[0, 5]],
-                        [[1, {}]]*9999], scalers=[{}, [], [{}, {}], [dict(scale=nan, _growth_tracker=0)]*2, 5, None],
+               schedule_steps=[-1, 10**30, None, True], position=[-1, 10**30, 2**52, 1.5, None, True],
+               unread=[5, None, [[0]], [[0, dict(d_loss='x')]], [[-1, {}]], [[0, dict(d_loss=nan)]], [[0, 5]],
+                       [[1, {}]]*9999],
+               callbacks=[5, None, [], dict(Checkpoint=5), dict(Checkpoint=None), dict(Recorder={}), dict(x=[1])],
                device=['cuda', 5, None, 'x'*10**6, 'meta'], format=[0, -1, 99, True, '2', None, 1, 1.5],
-               sha256=[{}, [], None, 5], bytes=[{}, [], None, 5], optimizers=[{}, [], None, dict(opt_G=5)], x=[1]),
+               sha256=[{}, [], None, 5], bytes=[{}, [], None, 5], players=[{}, [], None, 5, dict(G=5), dict(D={})],
+               x=[1]),
     data=dict(source=['x', None, 5, '/etc', '', '\x00', '../..', 'x'*10**5, 'mnist-', 'grid'],
               size=[10**6, 0, -1, [8], [8, 12], 'x', True, None, nan], channels=[0, 5, True, 10**9, 'x', 3], x=[1],
               root=['/nowhere', 5, '\x00'], stream=['x', 5], flip=['x', 5, True], on_error=['x', 5],
@@ -344,7 +364,8 @@ def take_up(run, name):
         t = load_run(run, device='cpu', data=data)
         accepted = wrong_numbers(t)
         # large is not wrong, it only takes long
-        if max(t.batch_size, t.players['D'].times, t.unroll) > 64: return 'large', accepted
+        times = [p.times for p in t.players.values()]
+        if max(t.batch_size, *times, getattr(t.game, 'unroll', 0)) > 64: return 'large', accepted
         t.fit(1, [Checkpoint(run)])
         t = load_run(run, device='cpu', data=data)
         return 'works', sorted({*accepted, *wrong_numbers(t)})
@@ -366,8 +387,8 @@ def _of_optimizers(t):
     """Each group as its optimizer's own class and the trainer judge it, and by what no class of PyTorch refuses: to
     climb, and more than float32 can hold"""
     choices = {'params', 'fused', 'foreach', 'capturable', 'differentiable'}                            # of the machine
-    for name in ('opt_G', 'opt_D'):
-        opt = getattr(t, name)
+    for name, player in t.players.items():
+        opt = player.opt
         for group in opt.param_groups:
             now = {k: group[k] for k in inspect.signature(type(opt)).parameters.keys() & group.keys() - choices}
             # The numbers of the next step are made from those at the start of the run.
@@ -377,16 +398,18 @@ def _of_optimizers(t):
                 numbers = v if k == 'betas' and isinstance(v, (tuple, list)) else [v]
                 if k in ('lr', 'betas', 'eps', 'weight_decay', 'momentum', 'alpha', 'dampening',
                          'lr_decay') and not all(_fits(x) and x >= 0 for x in numbers):
-                    yield f'{name}: {k} = {v!r}'
-            if group.get('maximize'): yield f'{name}: climbs, maximize = {group["maximize"]!r}'
+                    yield f'opt of {name}: {k} = {v!r}'
+            if group.get('maximize'): yield f'opt of {name}: climbs, maximize = {group["maximize"]!r}'
             try:
                 for settings in (now, start): type(opt)([torch.nn.Parameter(torch.zeros(1))], **settings)
-                assemble(describe(t) | {name: dict(name=type(opt).__name__, **start)}, device='cpu')
-            except Exception as e: yield f'{name}: {str(e).splitlines()[0]}'
+                described = describe(t)
+                described['opt'][name] = dict(name=type(opt).__name__, **start)
+                assemble(described, device='cpu')
+            except Exception as e: yield f'opt of {name}: {str(e).splitlines()[0]}'
 
 def _of_parts(t):
-    "Schedules and penalties, made anew, and their fields, which must be of the type they say"
-    for part in (*t.schedules.values(), *t.penalties):
+    "Schedules and penalties, made anew, and their fields, which must be of the type they say; settings of the rest"
+    for part in (*t.schedules.values(), *t.game.penalties.values()):
         if not is_dataclass(part): continue
         try: type(part)(**asdict(part))
         except Exception as e: yield f'{type(part).__name__}: {e}'
@@ -394,14 +417,22 @@ def _of_parts(t):
             value = getattr(part, f.name)
             if f.type in (float, 'float', int, 'int') and not _number(value):
                 yield f'{type(part).__name__}: {f.name} = {value!r}'
-    for name, least, below in (('batch_size', 1, 2**53), ('n_critic', 1, 2**53), ('ema', 0, 1), ('unroll', 0, 2**53)):
-        value = getattr(t, name)
+    settings = [('batch_size', t.batch_size, 1, 2**53), ('ema', t.ema, 0, 1)]
+    settings += [(f'times of {name}', p.times, 1, 2**53) for name, p in t.players.items()]
+    if hasattr(t.game, 'unroll'): settings.append(('unroll', t.game.unroll, 1, 2**53))
+    settings += [('weights', w, 0, 2**53) for w in getattr(t.game, 'weights', ())]
+    for name, value, least, below in settings:
         if not (_number(value) and least <= value < below): yield f'{name} = {value!r}'
-    if t.clip is not None and not (_number(t.clip) and 0 < t.clip < 1e6): yield f'clip = {t.clip!r}'
+    for name, p in t.players.items():
+        if p.clip is not None and not (_number(p.clip) and 0 < p.clip < 1e6): yield f'clip of {name} = {p.clip!r}'
+    for name, f in dict(t.game.terms, augment=t.game.augment or len).items():
+        if not callable(f): yield f'{name} = {f!r}'
 
 def _of_counters(t):
-    for name in ('steps_done', 'total_steps', 'd_updates', 'rollbacks'):
-        value = getattr(t, name, 0)
+    counters = {name: getattr(t, name) for name in ('steps_done', 'total_steps', 'schedule_steps')}
+    counters |= {f'updates of {name}': p.updates for name, p in t.players.items()}
+    counters['rollbacks'] = t.remembered.get('Checkpoint', {}).get('rollbacks', 0)
+    for name, value in counters.items():
         if type(value) is not int or not 0 <= value < 2**53: yield f'{name} = {value!r}'
 
 def judge(ended, through_command=False):
@@ -417,6 +448,7 @@ def judge(ended, through_command=False):
         if ended.status == 0: return dict(outcome='works')
         return dict(outcome='refused' if ended.status == 2 and len(lines) == 1 and len(lines[0]) < 10_000
                     else 'more than a line', evidence=ended.err[-800:])
+    if ended.chatty: return dict(outcome='more than a line', evidence='an answer of more than a million characters')
     outcome, about = ended.answer
     if outcome == 'refused':
         if len(about.splitlines()) != 1 or len(about) > 10_000:

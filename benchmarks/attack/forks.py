@@ -22,6 +22,7 @@ class Ended:
     hang: bool         # whether it had to be killed at its limit of time
     operations: int    # how many operations on files it began
     executed: bool     # whether something was unpickled or started that no run needs
+    chatty: bool       # whether the answer was so long that it was not read
 
     @property
     def traceback(self):
@@ -169,15 +170,17 @@ def attempt(
     os.read(ready, 1)
     os.close(ready)
     status, seconds, hang, usage = _watch(pid, limit, sorted(signals))
-    texts = []
+    texts, most = [], 10**6
     for file in (out, err, answer):
         file.seek(0)
-        texts.append(file.read(10**6).decode(errors='backslashreplace'))
+        texts.append(file.read(most + 1).decode(errors='backslashreplace'))
         file.close()
-    told = json.loads(texts[2]) if texts[2] and not hang and status == 0 else None
+    # An answer is a word and a line or two: what is longer is not worth the memory of reading it.
+    chatty = len(texts[2]) > most
+    told = json.loads(texts[2]) if texts[2] and not chatty and not hang and status == 0 else None
     born = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = Ended(status, *texts[:2], told, round(seconds, 3), max(0, usage.ru_maxrss - born)/1024, hang, numbers[0],
-                  numbers[1] > 0)
+    found = Ended(status, texts[0][:most], texts[1][:most], told, round(seconds, 3),
+                  max(0, usage.ru_maxrss - born)/1024, hang, numbers[0], numbers[1] > 0, chatty)
     if status == 99: raise RuntimeError(f'the attempt itself failed:\n{found.err}')
     return found
 

@@ -14,11 +14,20 @@ from gan_nb.data import digits
 from gan_nb.recipes import Recipe, recipe, recipes
 from gan_nb.callbacks import TrainingError
 
-from edits import any_value, at, judge, nasty, nest, summary, walk
+from edits import any_value, at, judge, nan, nasty, nest, summary, walk
 from forks import attempt, command, in_lanes
 from runs import make_data
 
 # ---- recipes
+
+# Recipes are written flat: the settings of a recipe itself, and nasty values for them.
+nasty_fields = dict(batch_size=[0, -1, 10**9, 65536, 1.5, True, None], n_critic=[0, -1, 65536, 1.5, True],
+                    clip=[-1, 0, nan, True, 'x', 1e300], ema=[1, 2, -1, nan, True, None, 0],
+                    aux=[[1], [1, 2, 3], [-1, 1], True, 'ab', [nan, 1], [True, True]], unroll=[-1, 1.5, True, 65536],
+                    loss=['x', None, 5, [], 'wasserstein'], generator=[None, {}, [], 5], discriminator=[None, {}, 5],
+                    penalties=[None, {}, 5, [None], [5], [[]]], schedules=[None, [], 5, dict(x={}), dict(lr=5)],
+                    augment=[None, 5, [], dict(name=5)], opt_G=[None, {}, 5, []], network=['x', None, 5, ''],
+                    conditional=[None, 1, 'x', True], seed=[1], x=[1])
 
 # Fields that are parts of their own, and the list of `nasty` that is meant for them.
 _fields = dict(generator='network', discriminator='network', opt_G='optimizer', opt_D='optimizer', penalties='penalty',
@@ -53,8 +62,8 @@ def change(r, rng):
         )
         way = (field, *inner, key)
     elif how == 'trainer':
-        key = rng.choice(list(nasty['trainer']))
-        way, value = (key,), rng.choice(nasty['trainer'][key])
+        key = rng.choice(list(nasty_fields))
+        way, value = (key,), rng.choice(nasty_fields[key])
     else:
         way, old = rng.choice([(p, v) for p, v in walk(r) if p])
         value = any_value(rng)
@@ -70,7 +79,7 @@ def try_recipe(text):
     try:
         r = Recipe.from_json(text)
         t = r.trainer(digits(8), device='cpu', precision='fp32')
-        if max(t.batch_size, t.n_critic, t.unroll) > 64: return 'large', []
+        if max(t.batch_size, r.n_critic, r.unroll) > 64: return 'large', []
         t.fit(1)
         return 'works', []
     except (ValueError, TrainingError, CheckpointError, DataError) as e: return 'refused', str(e)
