@@ -94,7 +94,8 @@ def kills(n, rng, where, every=4, first=40):
     whole = where/'whole'
     child(whole, steps, every)
     a, b = (load_run(f, device='cpu', data=digits(8)) for f in (folder, whole))
-    return found | dict(steps=steps, same_weights=same(a.state(), b.state()), same_losses=logged(folder) == logged(whole))
+    same_losses = logged(folder) == logged(whole)
+    return found | dict(steps=steps, same_weights=same(a.state(), b.state()), same_losses=same_losses)
 
 # damaged checkpoints
 

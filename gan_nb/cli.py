@@ -14,8 +14,7 @@ __all__ = ['gan_train', 'gan_sample', 'gan_eval']
 # First: from here on a signal ends a command in one line.
 from .shell import BadArgument, arguments, change_recipe, one_line, parse_budget, parse_size, parse_step
 
-import importlib.util, json, shlex, shutil
-from contextlib import contextmanager
+import importlib.util, json, shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -36,41 +35,8 @@ from .parts import part, registered
 from .recipes import default_recipe, recipe as get_recipe
 from .report import Report, run_report
 from .runs import CheckpointError, checkpoints, read_config
+from .store import new_run_folder, no_remains
 from .video import save_video
-
-# %% ../nbs/24_cli.ipynb #af8daa3a
-def _run_folder(out, source, recipe):
-    "Make the folder of a new run: `out`, or the first free `runs/<source>-<recipe>`"
-    if out:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise CheckpointError(f'{out}: exists already; choose another --out, '
-                                  f'or go on with --resume {shlex.quote(str(out))}')
-        out.mkdir(parents=True, exist_ok=True)
-        return out
-    base = f'{Path(source).resolve().stem}-{recipe}'
-    for i in range(1, 10**6):
-        path = Path('runs')/(base if i == 1 else f'{base}-{i}')
-        # Another process may be quicker.
-        try: path.mkdir(parents=True)
-        except FileExistsError: continue
-        return path
-
-@contextmanager
-def _no_remains(out, existed):
-    "Remove a new run that broke off before its first checkpoint was whole; a folder that `existed` stays, empty"
-    try: yield
-    except BaseException:
-        # A folder in which another process trains is left alone.
-        theirs = (out/'running.json').exists()
-        if not checkpoints(out) and not theirs: _remove_run(out, existed)
-        raise
-
-def _remove_run(out, existed):
-    "Remove what a run has left in a folder, and the folder if it is ours"
-    shutil.rmtree(out, ignore_errors=True)
-    if existed: return out.mkdir(exist_ok=True)
-    runs = out.parent
-    if runs.name == 'runs' and not any(runs.iterdir()): runs.rmdir()
 
 # %% ../nbs/24_cli.ipynb #5dd9ecd8
 def _new_trainer(source, recipe, changes, load, batch_size, how):
@@ -95,12 +61,12 @@ def _old_trainer(run, step, device, source, root, other_data=False, **own):
     # The run is whole, and no larger than it looks, before its data is read.
     shape = list(load_run(run, step=step, device=device).data.shape)
     size = config.get('size')
-    pair = list(size) if isinstance(size, (list, tuple)) else [size, size]
+    pair = size if isinstance(size, list) else [size, size]
     if size and [config.get('channels'), *pair] != shape:
         theirs = f'{config.get("channels")} x {size}'
         raise CheckpointError(f'{run}: its data, {theirs}, does not fit its generator, {shape}')
-    data = _load_again(run, config)
     with arguments():
+        data = _load_again(run, config)
         return load_run(run, step=step, device=device, data=data, other_data=other_data, **own)
 
 def _load_again(run, config):
@@ -192,7 +158,7 @@ def _run(t, out, steps, notes, every, on_nan, source=None):
 
 def _forget_samples(out):
     "Remove the samples of an earlier stop"
-    for ending in ('png', 'txt'): (out/f'samples.{ending}').unlink(missing_ok=True)
+    for path in (out/'samples.png', out/'samples.txt'): path.unlink(missing_ok=True)
 
 # %% ../nbs/24_cli.ipynb #8a0b0072
 @call_parse(pos=['source'])
@@ -209,8 +175,7 @@ def gan_train(
     # the step to train up to, from the start of the run
     # (default: what the recipe says; with --resume: where it was bound for)
     steps: int = None,
-    # NAME=VALUE: a field of the recipe, such as ema=0.99, opt_G.lr=1e-3 or generator.norm=null;
-    # may be given several times
+    # NAME=VALUE: a field of the recipe, such as ema=0.99, opt_G.lr=1e-3 or generator.norm=null; may be repeated
     set: Annotated[str, dict(action='append')] = None,
     batch_size: int = None, # images in each update (default: what the recipe says)
     Out: Path = None, # the run folder, new or empty (default: runs/SOURCE-RECIPE)
@@ -231,8 +196,7 @@ def gan_train(
     # eager, compile: the step as one program, which takes the first minute to write,
     # or graph: on a GPU, the step as one recording; auto: eager
     engine: str = 'auto',
-    # when a loss is not finite: stop, or rollback to the last checkpoint and halve the learning rate,
-    # at most three times
+    # when a loss is not finite: stop, or rollback to the last checkpoint and halve the learning rate, up to 3 times
     on_nan: str = 'stop',
     sample_every: int = 250, # steps between two pictures in samples/
     save_every: int = 500, # steps between two checkpoints
@@ -252,13 +216,13 @@ def gan_train(
         if step or other_data: raise BadArgument('--step and --other-data go with --resume')
         # A folder that cannot be had is better refused before the images are read.
         existed = bool(Out and Out.exists())
-        if existed: _run_folder(Out, source, None)
+        if existed: new_run_folder(Out, source, None)
         load = dict(size=size, channels=channels, root=root)
         load |= dict(on_error=on_error or 'raise', budget=parse_budget(budget))
         how = dict(seed=seed or 0, precision=precision or 'auto', device=device, engine=engine)
         trainer, r = _new_trainer(source or 'digits', Recipe, set, load, batch_size, how)
-        out = _run_folder(Out, source or 'digits', r.name)
-        with _no_remains(out, existed):
+        out = new_run_folder(Out, source or 'digits', r.name)
+        with no_remains(out, existed):
             _announce(trainer, out)
             _run(trainer, out, steps or r.steps, dict(recipe=asdict(r)), every, on_nan)
 
@@ -280,11 +244,12 @@ def _resume(run, step, steps, stays, device, engine, source, root, every, on_nan
     own = {} if engine == 'auto' else dict(engine=engine)
     t = _old_trainer(run, parse_step(step), device, source, root, other_data, **own)
     steps = steps or t.total_steps
-    if steps < t.steps_done: raise BadArgument(f'{run}: is at step {t.steps_done} already; give a larger --steps')
-    if steps == t.steps_done:
+    done = t.steps_done
+    if steps < done: raise BadArgument(f'{run}: is at step {done} already; give a larger --steps')
+    if steps == done:
         print(f'{run}: is at its end, step {steps}; its pictures and its report are written once more')
     # A run under way aims at the new end, its schedules too.
-    if t.steps_done < t.total_steps: t.total_steps = steps
+    if done < t.total_steps: t.total_steps = steps
     _announce(t, run)
     _run(t, run, steps, None, every, on_nan, source)
 
@@ -311,9 +276,9 @@ def gan_sample(
             raise ValueError(f'{path}: samples are written as .png, texts as .txt')
         t = load_run(run, device=device, step=parse_step(step))
         _check_label(label, t.game.n_classes)
-        # Points are shown over the modes of their data, which cost nothing to load.
-        points = len(t.data.shape) == 1
-        data = _load_again(run, t.data.config) if points else t.data
+        # Images are a grid; anything else, such as points over their modes, is shown by its data set.
+        images = len(t.data.shape) == 3
+        data = t.data if images else _load_again(run, t.data.config)
         sweep(run)
         # The film first: if it cannot be made, nothing is left behind.
         film = None
@@ -371,7 +336,8 @@ def gan_eval(
         sweep(run, run/'features')
         scores = _scores(t, run, N, Seed, features)
         found = dict(step=t.steps_done, seed=Seed, scores=[asdict(s) for s in scores])
-        write_atomic(run/'metrics.json', (json.dumps(found, indent=1) + '\n').encode())
+        text = json.dumps(found, indent=1) + '\n'
+        write_atomic(run/'metrics.json', text.encode())
         print(f'step {t.steps_done}; {_shared(scores)}')
         for score in scores: print(_line(score))
 

@@ -19,8 +19,11 @@ from PIL import UnidentifiedImageError
 def printable(
     text # anything with a text
 ) -> str: # one line
-    "Return a text with all that is not printable escaped"
-    return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+    "Return a text with all that is not printable escaped, and without what no terminal would show at once"
+    text = str(text)
+    # The beginning says what is wrong, the end what to do.
+    if len(text) > 3000: text = f'{text[:2000]} ... {text[-500:]}'
+    return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 # %% ../nbs/41_files.ipynb #fad84ca0
 class OneLineError(Exception):

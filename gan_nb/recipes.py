@@ -99,7 +99,8 @@ def from_json(cls: Recipe,
     text: str # what `to_json` gave, or part of it: missing fields take their defaults
 ) -> Recipe:
     "Read a recipe from JSON; ValueError names a field that does not exist"
-    d = json.loads(text)
+    try: d = json.loads(text)
+    except RecursionError: raise ValueError('a recipe in JSON is nested too deeply') from None
     if not isinstance(d, dict) or 'name' not in d:
         raise ValueError('a recipe in JSON is an object with at least a name')
     _check_fields(d)

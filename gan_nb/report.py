@@ -114,14 +114,15 @@ def _pictures(run, budget=3_000_000, most=40):
     return [(caption, picture) for caption, picture in shown if picture]
 
 # %% ../nbs/20_report.ipynb #d98c55b5
-def _flat(x, name=''):
+def _flat(x, name='', depth=12):
     "(path, text) for each leaf; a list of plain values is one"
+    if not depth: return [(name, '...')]
     items = _items(x)
     if not items: return [(name, _leaf(x)[:300])]
     leaves = []
     for k, v in items:
         path = f'{name} {k}'.strip()
-        leaves += _flat(v, path)
+        leaves += _flat(v, path, depth - 1)
     return leaves
 
 def _items(x):

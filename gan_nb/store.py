@@ -8,10 +8,11 @@ Docs: https://gan-nb.github.io/gan_nb/store.html.md"""
 
 # %% auto #0
 __all__ = ['sync_path', 'write_checkpoint', 'remove_checkpoint', 'publish_checkpoint', 'prune_checkpoints', 'drop_after',
-           'update_config', 'append_log', 'peak_memory', 'RunLock', 'sweep_run']
+           'update_config', 'append_log', 'peak_memory', 'RunLock', 'sweep_run', 'new_run_folder', 'no_remains']
 
 # %% ../nbs/15_store.ipynb #c2ddc814
-import hashlib, json, math, os, platform, shutil, sys, time
+import hashlib, json, math, os, platform, shlex, shutil, sys, time
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -106,11 +107,23 @@ def _changes(old, new):
     "What differs between two descriptions, for people"
     said = []
     for part in ('trainer', 'data', 'fingerprint'):
-        a, b = old.get(part) or {}, new.get(part) or {}
+        a, b = (_parts_by_name(x.get(part) or {}) for x in (old, new))
         for k in [k for k in b if k in a and a[k] != b[k]]:
             short = all(isinstance(v, (int, float, str)) for v in (a[k], b[k]))
             said.append(f'{k} {a[k]} -> {b[k]}' if short else k)
     return said
+
+def _parts_by_name(description):
+    "A description in which the parts of the game stand beside the trainer's numbers, each registered part by its name"
+    game = description.get('game')
+    if not isinstance(game, dict): return description
+    rest = {k: v for k, v in description.items() if k != 'game'}
+    return rest | {k: _name_of(v) for k, v in game.items() if k != 'name'}
+
+def _name_of(part):
+    "The name of a registered part without arguments; anything else as it is"
+    alone = isinstance(part, dict) and part.keys() == {'part', 'name'}
+    return part['name'] if alone else part
 
 # %% ../nbs/15_store.ipynb #7245bbab
 def update_config(
@@ -186,3 +199,44 @@ def sweep_run(
 ) -> list: # what was removed
     "Remove the temporary files that ended processes have left in a run folder"
     return sweep(path, *(path/name for name in run_folders))
+
+# %% ../nbs/15_store.ipynb #455dea40
+def new_run_folder(
+    out: Path|None, # the folder, new or empty; default: the first free `runs/<source>-<recipe>`
+    source: str, # what is learned
+    recipe: str # by which recipe
+) -> Path: # CheckpointError if there is something in `out`
+    "Make the folder of a new run: `out`, or the first free `runs/<source>-<recipe>`"
+    if out:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise CheckpointError(f'{out}: exists already; choose another --out, '
+                                  f'or go on with --resume {shlex.quote(str(out))}')
+        out.mkdir(parents=True, exist_ok=True)
+        return out
+    base = f'{Path(source).resolve().stem}-{recipe}'
+    for i in range(1, 10**6):
+        path = Path('runs')/(base if i == 1 else f'{base}-{i}')
+        # Another process may be quicker.
+        try: path.mkdir(parents=True)
+        except FileExistsError: continue
+        return path
+
+@contextmanager
+def no_remains(
+    out: Path, # the folder of a new run
+    existed: bool # whether it was there before
+):
+    "Remove a new run that broke off before its first checkpoint was whole; a folder that `existed` stays, empty"
+    try: yield
+    except BaseException:
+        # A folder in which another process trains is left alone.
+        theirs = (out/'running.json').exists()
+        if not checkpoints(out) and not theirs: _remove_run(out, existed)
+        raise
+
+def _remove_run(out, existed):
+    "Remove what a run has left in a folder, and the folder if it is ours"
+    shutil.rmtree(out, ignore_errors=True)
+    if existed: return out.mkdir(exist_ok=True)
+    runs = out.parent
+    if runs.name == 'runs' and not any(runs.iterdir()): runs.rmdir()

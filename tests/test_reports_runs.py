@@ -110,7 +110,8 @@ def test_an_average_that_ends_on_resume(run):
 def test_an_optimizer_handed_over_on_resume_takes_effect(run):
     "opt=dict(G=partial(Adam, lr=1e-5)) was ignored without a word"
     gan = load(run, opt=dict(G=partial(Adam, lr=1e-5, betas=(0., .9))), schedules={})
-    assert gan.players['G'].opt.param_groups[0]['lr'] == 1e-5 and gan.players['G'].opt.param_groups[0]['betas'] == (0., .9)
+    group = gan.players['G'].opt.param_groups[0]
+    assert (group['lr'], group['betas']) == (1e-5, (0., .9))
     assert len(gan.players['G'].opt.state) > 0 and gan.players['D'].opt.param_groups[0]['lr'] != 1e-5
     gan.fit(1)
     assert gan.players['G'].opt.param_groups[0]['lr'] == 1e-5

@@ -112,7 +112,7 @@ SCHEDULERS = dict(
 
 @pytest.mark.parametrize('name', SCHEDULERS)
 def test_schedulers_of_pytorch_take_effect(name):
-    "A scheduler on gan.players['G'].opt was overwritten at each step; OneCycleLR froze at max_lr/25 (lightning-thunder#9)"
+    "A scheduler on an optimizer was overwritten at each step; OneCycleLR froze at max_lr/25 (lightning-thunder#9)"
     gan, alone = make(), Adam([nn.Parameter(torch.zeros(1))], lr=2e-4, betas=(.5, .99))
     theirs, reference, rates, want = SCHEDULERS[name](gan.players['G'].opt), SCHEDULERS[name](alone), [], []
     for _ in range(6):
