@@ -26,6 +26,7 @@ from .callbacks import Progress
 from .checkpoint import Checkpoint, load_run
 from .core import save_picture
 from .data import load_again, load_data
+from .descriptions import summary
 from .explore import latent_walk
 from .features import Features
 from .files import sweep, write_atomic
@@ -74,19 +75,6 @@ def _load_again(run, config):
     try: return load_again(config)
     except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as e:
         raise CheckpointError(f'{run}: config.json does not say how its data is loaded ({e})') from e
-
-# %% ../nbs/24_cli.ipynb #4d60b039
-def _announce(t, out):
-    "Say what is about to be trained, on what, and where it goes"
-    where = '' if t.device.type == 'cpu' else f'; {t.data.placement(t.device)}'
-    print(f'{t.data}{where}')
-    for net in reversed(t.game.players.values()):
-        count = sum(p.numel() for p in net.parameters())
-        print(f'{type(net).__name__} with {count:,} parameters')
-    number = str(t.dtype or torch.float32).removeprefix('torch.')
-    threads = torch.get_num_threads()
-    many = 's' if threads > 1 else ''
-    print(f'{t.device} in {number}, {threads} thread{many}; run folder {out}')
 
 # %% ../nbs/24_cli.ipynb #80e6d340
 def _features(run, data, kind=None):
@@ -223,7 +211,7 @@ def gan_train(
         trainer, r = _new_trainer(source or 'digits', Recipe, set, load, batch_size, how)
         out = new_run_folder(Out, source or 'digits', r.name)
         with no_remains(out, existed):
-            _announce(trainer, out)
+            print(f'{summary(trainer)}; run folder {out}')
             _run(trainer, out, steps or r.steps, dict(recipe=asdict(r)), every, on_nan)
 
 # %% ../nbs/24_cli.ipynb #c5e9bff5
@@ -250,7 +238,7 @@ def _resume(run, step, steps, stays, device, engine, source, root, every, on_nan
         print(f'{run}: is at its end, step {steps}; its pictures and its report are written once more')
     # A run under way aims at the new end, its schedules too.
     if done < t.total_steps: t.total_steps = steps
-    _announce(t, run)
+    print(f'{summary(t)}; run folder {run}')
     _run(t, run, steps, None, every, on_nan, source)
 
 # %% ../nbs/24_cli.ipynb #c68b8830

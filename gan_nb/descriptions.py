@@ -9,7 +9,7 @@ Docs: https://gan-nb.github.io/gan_nb/descriptions.html.md"""
 
 # %% auto #0
 __all__ = ['describe', 'check_form', 'NoData', 'modernise', 'assemble', 'network_bytes', 'check_parts', 'data_differences',
-           'made_with']
+           'made_with', 'summary']
 
 # %% ../nbs/21_descriptions.ipynb #e3239792
 import os, platform
@@ -258,3 +258,20 @@ def made_with(
     machine = dict(system=platform.system(), device=device.type, name=name)
     machine |= dict(cores=os.cpu_count(), threads=torch.get_num_threads())
     return dict(versions=versions, machine=machine)
+
+# %% ../nbs/21_descriptions.ipynb #f680f348
+def summary(
+    trainer: Trainer # any
+) -> str: # of several lines
+    "Say in some lines what a trainer consists of"
+    t = trainer
+    where = '' if t.device.type == 'cpu' else f'; {t.data.placement(t.device)}'
+    lines = [f'{t.data}{where}']
+    for net in reversed(t.game.players.values()):
+        count = sum(p.numel() for p in net.parameters())
+        lines.append(f'{type(net).__name__} with {count:,} parameters')
+    number = str(t.dtype or torch.float32).removeprefix('torch.')
+    threads = torch.get_num_threads()
+    many = 's' if threads > 1 else ''
+    lines.append(f'{t.device} in {number}, {threads} thread{many}')
+    return '\n'.join(lines)
