@@ -109,9 +109,9 @@ def _save_samples(trainer, stem, n=64, seed=0, label=None, data=None):
 def _callbacks(t, out, notes, every, on_nan):
     "Who watches a run"
     best = 'fid' if every['score'] else None
-    rollbacks = 3 if on_nan == 'rollback' else 0
-    keep = Checkpoint(out, every=every['save'], notes=notes, best=best, rollbacks=rollbacks)
-    pictures = SampleGrid(every=every['sample'], folder=out/'samples')
+    back = 3 if on_nan == 'rollback' else 0
+    keep = Checkpoint(out, every['save'], notes=notes, best=best, rollbacks=back)
+    pictures = SampleGrid(every['sample'], folder=out/'samples')
     # A picture is drawn before the checkpoint of its step is kept, or a kill between the two would lose it.
     cbs = [pictures, keep, Progress(), Report(out)]
     if best: cbs.insert(0, Evaluate(_measure(t, out), every['score']))
@@ -140,13 +140,14 @@ def _run(t, out, steps, notes, every, on_nan, source=None):
     inside = [name for name in inside if name[0] != '.']
     print(f'{samples}  64 samples')
     print(f'{page}  curves, pictures and settings on a page')
-    print(f'{out}  the run: {", ".join(inside)}')
+    names = ', '.join(inside)
+    print(f'{out}  the run: {names}')
     print(f'more samples: gan_sample {name} -n 64 --seed 1')
     print(f'more steps:   gan_train --resume {name}{source} --steps {2*steps}')
 
 def _forget_samples(out):
     "Remove the samples of an earlier stop"
-    for path in (out/'samples.png', out/'samples.txt'): path.unlink(missing_ok=True)
+    for name in ('samples.png', 'samples.txt'): (out/name).unlink(missing_ok=True)
 
 # %% ../nbs/24_cli.ipynb #8a0b0072
 @call_parse(pos=['source'])

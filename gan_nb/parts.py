@@ -71,6 +71,7 @@ def plain(
 _kinds = ('network', 'loss', 'penalty', 'penalty_at', 'term', 'game', 'augment', 'optimizer', 'data', 'recipe',
           'features')
 _parts = {kind: {} for kind in _kinds}                             # kind -> name -> (the part, the module that has it)
+_twins = {}                                                        # (kind, name) -> the part as its chapter defines it
 
 def register(
     kind: str, # such as 'network', 'loss', 'penalty', 'optimizer' or 'recipe'; the error for a wrong one lists all
@@ -84,12 +85,24 @@ def register(
 def _register(kind, name, module, maker):
     name = name or maker.__name__
     there, owner = _table(kind).get(name, (maker, module))
-    # A notebook may run a cell twice, and a chapter defines what its own module has defined.
-    if owner != module and '__main__' not in (owner, module):
-        raise ValueError(f'{kind} {name!r}: {owner} has registered this name, choose another')
     if kind in ('network', 'augment', 'game'): maker = _recorded(maker, name)
+    # A chapter that is run defines again what its own module has defined: the module's stays, and both are known.
+    if owner != module and '__main__' in (owner, module) and _same_definition(maker, there):
+        ours, chapters = (there, maker) if module == '__main__' else (maker, there)
+        _twins[kind, name] = chapters
+        _table(kind)[name] = ours, owner if module == '__main__' else module
+        return maker
+    # A notebook may run a cell twice.
+    if owner not in (module, '__main__'):
+        raise ValueError(f'{kind} {name!r}: {owner} has registered this name, choose another')
     _table(kind)[name] = maker, module
     return maker
+
+def _same_definition(a, b):
+    "Whether two things go by the same name in the source: classes, functions, or instances of a class in a notebook"
+    if hasattr(a, '__qualname__'): return a.__qualname__ == getattr(b, '__qualname__', None)
+    kinds = type(a), type(b)
+    return kinds[0].__qualname__ == kinds[1].__qualname__ and any(k.__module__ == '__main__' for k in kinds)
 
 def _table(kind):
     if kind not in _parts: raise ValueError(f'parts are of the kinds {", ".join(_parts)}, got {kind!r}')
@@ -180,14 +193,15 @@ def describe_part(
     "Describe a part so that `make_part` makes one like it"
     # Losses and plain functions are registered themselves.
     for name, (maker, _) in _table(kind).items():
-        if maker is made: return dict(name=name)
+        if made is maker or made is _twins.get((kind, name), maker): return dict(name=name)
     if is_dataclass(made) and not inspect.isclass(made):
         config = dict(name=type(made).__name__) | _data(asdict(made))
     else: config = getattr(made, 'config', None)
     if not isinstance(config, dict) or config.get('name') not in _table(kind): return None
     maker, _ = _table(kind)[config['name']]
     # A subclass that nobody registered has inherited the record of its parent, and is another thing.
-    if inspect.isclass(maker) and type(made) is not maker: return None
+    twin = _twins.get((kind, config['name']), maker)
+    if inspect.isclass(maker) and type(made) not in (maker, twin): return None
     return config
 
 # %% ../nbs/40_parts.ipynb #5d0c41e7

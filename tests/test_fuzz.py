@@ -9,7 +9,7 @@ from PIL import Image
 
 from gan_nb.runs import CheckpointError, checkpoints
 from gan_nb.checkpoint import load_run, save_run
-from gan_nb.cli import _parse_size
+from gan_nb.shell import parse_size
 from gan_nb.files import DataError
 from gan_nb.data import load_data, ring
 from gan_nb.recipes import Recipe, recipe
@@ -26,7 +26,7 @@ def one_line(e): assert 0 < len(str(e).splitlines()) <= 1, str(e)
 @few
 @given(st.text(max_size=12) | st.from_regex(r'\d{1,4}(x\d{1,4})?', fullmatch=True))
 def test_sizes(text):
-    try: size = _parse_size(text)
+    try: size = parse_size(text)
     except ValueError: return
     assert min(size if isinstance(size, tuple) else (size,)) >= 8
 
