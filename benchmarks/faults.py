@@ -133,7 +133,7 @@ def corrupted(n, rng, where):
         found['damaged'] += 1
         try:
             loaded = load_run(bad, device='cpu')
-            ok = same(loaded, good) and [loaded.steps_done, loaded.players['D'].updates,
+            ok = same(loaded.state(), good.state()) and [loaded.steps_done, loaded.players['D'].updates,
                                          loaded.seed] == [good.steps_done, good.players['D'].updates, good.seed]
             found['harmless' if ok else 'unnoticed'] += 1
         except CheckpointError as e:
@@ -141,7 +141,7 @@ def corrupted(n, rng, where):
             found['more_than_a_line'] += len(str(e).splitlines()) != 1
             if file.name == 'config.json': continue
             found['offered'] += 'step=2' in str(e)
-            found['previous_loads'] += same(load_run(bad, device='cpu', step=2), before)
+            found['previous_loads'] += same(load_run(bad, device='cpu', step=2).state(), before.state())
     return found
 
 # bad input
