@@ -214,11 +214,17 @@ def check_parts(
     game: dict # its description
 ) -> None:
     "ValueError if one of the described parts of a game cannot be made"
-    for x in game.values():
-        for described in x if isinstance(x, list) else [x]:
-            kind = described.get('part') if isinstance(described, dict) else None
-            if not kind: continue
-            with torch.device('meta'): make_part(kind, described)
+    for described in _parts_in(game.values()):
+        with torch.device('meta'): make_part(described['part'], described)
+
+def _parts_in(values):
+    "The parts described among the arguments of a game: alone, in lists, or by name"
+    found = []
+    for v in values:
+        if isinstance(v, dict) and v.get('part'): found.append(v)
+        elif isinstance(v, dict): found += _parts_in(v.values())
+        elif isinstance(v, list): found += _parts_in(v)
+    return found
 
 # %% ../nbs/21_descriptions.ipynb #ea70c0e6
 def data_differences(

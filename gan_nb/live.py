@@ -47,7 +47,9 @@ class SampleGrid(Callback):
     def after_step(self, trainer):
         step = trainer.steps_done
         if step % self.every: return
-        x = trainer.sample(self.n, seed=self.seed)
+        # A generator that is asked with more than latents has none to draw by itself.
+        try: x = trainer.sample(self.n, seed=self.seed)
+        except ValueError as e: return self._tell(e)
         self.data = trainer.data
         if self.folder: return self._write(x, self.folder/step_name(step))
         x = to_image(x) if x.ndim == 4 else x.cpu()
@@ -55,9 +57,11 @@ class SampleGrid(Callback):
     def _write(self, x, stem):
         try: save_picture(self.data.picture(x), stem)
         except OSError as e: raise TrainingError(f'{e.filename or stem}: cannot be written ({e.strerror})') from e
-        except ValueError as e:
-            if not self.told: tqdm.write(f'no pictures of samples: {e}')
-            self.told = True
+        except ValueError as e: self._tell(e)
+    def _tell(self, error):
+        "Say once why there are no pictures"
+        if not self.told: tqdm.write(f'no pictures of samples: {error}')
+        self.told = True
 
 # %% ../nbs/17_live.ipynb #dfef983c
 @patch

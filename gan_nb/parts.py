@@ -99,10 +99,17 @@ def _register(kind, name, module, maker):
     return maker
 
 def _same_definition(a, b):
-    "Whether two things go by the same name in the source: classes, functions, or instances of a class in a notebook"
-    if hasattr(a, '__qualname__'): return a.__qualname__ == getattr(b, '__qualname__', None)
+    "Whether two things are the same source, run twice: a class, a function, or an instance of a class in a notebook"
+    if hasattr(a, '__qualname__'): return _source(a) == _source(b)
     kinds = type(a), type(b)
-    return kinds[0].__qualname__ == kinds[1].__qualname__ and any(k.__module__ == '__main__' for k in kinds)
+    in_a_notebook = any(k.__module__ == '__main__' for k in kinds)
+    return in_a_notebook and _source(kinds[0]) == _source(kinds[1])
+
+def _source(x):
+    "The name of a class or function and what it does, as far as that is compiled; for a class its constructor"
+    f = inspect.unwrap(x.__init__ if inspect.isclass(x) else x)
+    code = getattr(f, '__code__', None)
+    return getattr(x, '__qualname__', None), code and (code.co_code, code.co_names, code.co_varnames)
 
 def _table(kind):
     if kind not in _parts: raise ValueError(f'parts are of the kinds {", ".join(_parts)}, got {kind!r}')
