@@ -138,7 +138,8 @@ class Compiled(Eager):
         self.programs = {}
 
     def run(self, f, *args):
-        with self.autocast(): return self._program(f.__qualname__, f, *args)
+        # A method is the same one as long as its owner is; other functions of its name are not.
+        with self.autocast(): return self._program(f, f, *args)
 
     def descend(self, player, cost, inputs):
         if self.name == 'eager': return super().descend(player, cost, inputs)

@@ -98,18 +98,23 @@ def _register(kind, name, module, maker):
     _table(kind)[name] = maker, module
     return maker
 
-def _same_definition(a, b):
+def _same_definition(new, old):
     "Whether two things are the same source, run twice: a class, a function, or an instance of a class in a notebook"
-    if hasattr(a, '__qualname__'): return _source(a) == _source(b)
-    kinds = type(a), type(b)
-    in_a_notebook = any(k.__module__ == '__main__' for k in kinds)
-    return in_a_notebook and _source(kinds[0]) == _source(kinds[1])
+    if not hasattr(new, '__qualname__'):
+        new, old = type(new), type(old)
+        if '__main__' not in (new.__module__, old.__module__): return False
+    # Later cells may have added methods to the older class.
+    before = _source(old)
+    return new.__qualname__ == getattr(old, '__qualname__', None) and _source(new).items() <= before.items()
 
 def _source(x):
-    "The name of a class or function and what it does, as far as that is compiled; for a class its constructor"
-    f = inspect.unwrap(x.__init__ if inspect.isclass(x) else x)
-    code = getattr(f, '__code__', None)
-    return getattr(x, '__qualname__', None), code and (code.co_code, code.co_names, code.co_varnames)
+    "The text of a function, or of each method of a class, by its name; None for one that was never a text"
+    functions = {k: f for k, f in vars(x).items() if inspect.isfunction(f)} if inspect.isclass(x) else {x.__name__: x}
+    return {name: _text(f) for name, f in functions.items()}
+
+def _text(f):
+    try: return inspect.getsource(f)
+    except (OSError, TypeError): return None
 
 def _table(kind):
     if kind not in _parts: raise ValueError(f'parts are of the kinds {", ".join(_parts)}, got {kind!r}')
