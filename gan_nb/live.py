@@ -18,7 +18,8 @@ import torch
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 
-from .alarms import fixed_batch, fixed_fakes, grad_norm, rank_accuracy
+from .alarms import fixed_fakes, grad_norm, rank_accuracy
+from .batches import fixed_batch
 from .charts import clock, svg_chart
 from .clicks import jupyter_kernel, serve_widgets
 from .core import save_picture, show_images, show_picture, to_image
@@ -47,7 +48,7 @@ class SampleGrid(Callback):
     def after_step(self, trainer):
         step = trainer.steps_done
         if step % self.every: return
-        # A generator that is asked with more than latents has none to draw by itself.
+        # A generator that is asked about something has nothing to draw where the data does not say of what.
         try: x = trainer.sample(self.n, seed=self.seed)
         except ValueError as e: return self._tell(e)
         self.data = trainer.data
@@ -210,7 +211,7 @@ class LiveView(Callback):
         self.make = None                                      # a screen of another kind
         self.frames, self.rows, self.paused = [], [], False
     def before_fit(self, trainer):
-        self.real, self.y = fixed_batch(trainer, self.n)
+        self.real, self.y = fixed_batch(trainer.data, self.n, trainer.device)
         notebook = jupyter_kernel() is not None and not os.environ.get('IN_TEST')
         self.screen = (self.make or (_Panel if notebook else _Line))(self, trainer)
         self.start = self.due = self.last = self.listen = time.perf_counter()

@@ -21,11 +21,12 @@ from fastcore.basics import patch
 from gan_nb.callbacks import (NotFinite, TrainingError, Unread, check_finite, graceful, mean_record, name_callbacks,
     tell_of_error)
 from .core import evaluating, random_apart, random_states, restore_random_states
+from .batches import fixed_batch
 from .data import check_data
 from .engines import autocast_dtype, keep_memory, make_engine, usable_device
 from .game import Game
 from .parts import check_float, check_int, plain
-from .players import Average, Player, Still, by_player, check_scheduled, check_schedules, place_network
+from .players import Average, Player, Still, by_player, check_scheduled, check_schedules, place_game
 
 # %% ../nbs/11_training.ipynb #e66d354f
 class Trainer:
@@ -57,8 +58,7 @@ class Trainer:
         self.precision, points = precision, len(data.shape) == 1
         self.dtype = autocast_dtype(self.device, 'fp32' if precision == 'auto' and points else precision)
         self.autocast = partial(torch.autocast, self.device.type, self.dtype, enabled=self.dtype is not None)
-        for net in game.players.values(): place_network(net, self.device)
-        if isinstance(getattr(game, 'augment', None), torch.nn.Module): game.augment.to(self.device)
+        place_game(game, self.device)
         self._make_players(opt, times or {}, clip or {}, capturable=engine == 'graph' and self.device.type == 'cuda')
         self._begin()
         self._check_game()
@@ -182,7 +182,7 @@ def step(self: Trainer) -> dict: # the terms of the last update of each player
 def sample(self: Trainer,
     n: int, # how many
     seed: int|None = None, # the same samples for the same seed, the same latents on every device; default: fresh ones
-    y: torch.Tensor|None = None, # (n,) int64 labels, for a conditional generator; default: 0, 1, 2, ... in turn
+    y: torch.Tensor|None = None, # what G is asked about; default: labels 0, 1, 2, ... in turn, or sources of the data
     z: torch.Tensor|None = None, # (n, latent_dim), instead of drawing them
     ema: bool = True # from the averaged generator, if there is one
 ) -> torch.Tensor: # (n, C, H, W) in [-1, 1] or (n, 2), float32, on the training device
@@ -198,7 +198,9 @@ def sample(self: Trainer,
     # Networks that draw numbers in forward get the same ones for the same seed, and the run keeps its own.
     noise = 0 if given and seed is None else fresh.initial_seed()
     asked = self.game.ask(n, y, fresh, z)
-    if None in asked: raise ValueError(f'a {type(self.game).__name__} asks G with what stands beside a sample: give y=...')
+    # A translation begins with what the data has beside its samples.
+    if None in asked: asked = self.game.ask(n, fixed_batch(self.data, n, self.device)[1], fresh, z)
+    if None in asked: raise ValueError(f'{type(self.game).__name__} asks G about samples, the data has none: give y=...')
     asked = tuple(t.to(self.device) for t in asked)
     net = self.G_ema if ema and self.G_ema is not None and self.steps_done else self.G
     with random_apart(self.device, noise), evaluating(net), torch.no_grad():

@@ -14,13 +14,14 @@ import torch
 from torch import nn
 from torch.nn.functional import l1_loss
 
-from gan_nb.batches import drawn_batches
+from gan_nb.batches import drawn_batches, fixed_batch
 from gan_nb.callbacks import Callback
 from gan_nb.checkpoint import Checkpoint, load_run
 from gan_nb.core import latents
 from gan_nb.data import DataSet, load_data
 from gan_nb.descriptions import assemble, describe
 from gan_nb.game import Game, check_logits, check_network, try_network
+from gan_nb.live import LiveView, SampleGrid
 from gan_nb.losses import lsgan
 from gan_nb.parts import register
 from gan_nb.penalties import wgan_gp
@@ -314,6 +315,14 @@ def test_translations_of_a_loaded_run(tmp_path):
     loaded = load_run(tmp_path/'run', device='cpu')
     assert loaded.sample(5, y=source).equal(t.sample(5, y=source))
     assert t.logits(target, source).shape == (5, 4, 4)
+
+def test_pictures_of_translations(tmp_path):
+    "Who watches asks for translations of the data's own sources, the same ones each time"
+    t, grids = trainer('pix2pix'), SampleGrid(every=2, n=3)
+    t.fit(4, [grids, LiveView(every=0, n=4)])
+    assert [x.shape for _, x in grids.grids] == [(3, 1, SIZE, SIZE)]*2
+    _, source = fixed_batch(t.data, 3, t.device)
+    assert t.sample(3).equal(t.sample(3, y=source))
 
 def test_the_average_of_a_translator_is_asked(tmp_path):
     t = trainer('cyclegan')
