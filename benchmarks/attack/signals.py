@@ -2,8 +2,9 @@
 within a save.
 
 What counts as held: the command says in a line that it was stopped and ends with status 128 + the number of a signal
-that it was sent (130 for Ctrl-C), or it was through before; and the run is whole: resumed until its end, its folder
-equals an undisturbed one. A signal that the parent had ignored, as `nohup` does, changes nothing.
+that it was sent (130 for Ctrl-C), or it was through before; and the run is whole: resumed until its end, its last
+checkpoint and its pictures equal those of an undisturbed one. (A run that ends on request reads its losses and is saved
+where it stands, so that its log has a line and its folder may have a checkpoint more.) A signal that the parent had ignored, as `nohup` does, changes nothing.
 """
 import random, shutil, signal
 from functools import partial
@@ -68,9 +69,13 @@ def trained(task):
     result['said'] = (ended.out + ended.err)[-400:]
     again = finish(case, images, where)
     if again['refused']: result |= dict(refused=again['refused'][-400:])
-    else: result |= dict(differs=differences(whole, where/'run'), leftovers=leftovers(where/'run'))
+    else: result |= dict(differs=_unasked(differences(whole, where/'run')), leftovers=leftovers(where/'run'))
     shutil.rmtree(where)
     return result
+
+def _unasked(differs):
+    "Differences that no stop on request explains"
+    return [d for d in differs if not d.startswith(('log.jsonl', 'report.html')) and not d.endswith('too much')]
 
 def _ignoring(f):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
