@@ -333,6 +333,8 @@ def read_files(
     if stream is None: stream = math.prod(shape) > free_memory()/2
     images = None if stream else np.empty(shape, np.uint8)
     def read(i):
+        # What has no header has no pixels.
+        if isinstance(found[i], Exception): raise found[i]
         image = files.read(names[i], size, channels, value_range)
         if not stream: images[i] = image
     if not stream or on_error == 'skip': found = _try_each(read, range(len(names)))
