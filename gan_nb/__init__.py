@@ -35,7 +35,7 @@ Modules:
 - `gan_nb.players`: A network, the optimizer that moves it, and how often it moves
 - `gan_nb.published`: MNIST, Fashion-MNIST and CIFAR-10, by name
 - `gan_nb.r3`: Networks without a norm, and a start that makes them trainable
-- `gan_nb.recipes`: Ten years of settings as data: a name, the paper's numbers, and a trainer on any images
+- `gan_nb.recipes`: Ten years of settings as data: a name, its numbers, and a trainer for any images
 - `gan_nb.report`: Take a run home as one page, and put runs side by side
 - `gan_nb.resnet`: Deep networks that learn, with classes and attention
 - `gan_nb.runs`: What a run leaves on the disk, and how to read it without a trainer

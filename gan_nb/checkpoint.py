@@ -107,10 +107,11 @@ def save_run(
     path = Path(path)
     _check_mine(path, trainer)
     target = path/'checkpoints'/step_name(trainer.steps_done)
-    tmp, is_new = temporary(target), not path.exists()
+    tmp, is_first = temporary(target), not checkpoints(path)
     try:
         tmp.mkdir(parents=True)
-        if is_new: sync_path(path.parent)
+        # The run folder is new: its name must reach the disk too.
+        if is_first: sync_path(path.parent)
         config = _config(trainer, read_notes(path) | (notes or {}))
         _write_state(trainer, tmp, config)
         _read_back(trainer, tmp)

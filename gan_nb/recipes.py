@@ -1,4 +1,4 @@
-"""Ten years of settings as data: a name, the paper's numbers, and a trainer on any images
+"""Ten years of settings as data: a name, its numbers, and a trainer for any images
 
 Named settings for whole runs. A `Recipe` is plain data: it can be changed by keyword, written to JSON, read back, and
 turned into a `Trainer` for any data set. Recipes of your own are registered by a name or lie in a file.
@@ -201,47 +201,50 @@ _slow_adam = _both(_adam(2e-4, .5, .999))
 
 # %% ../nbs/23_recipes.ipynb #226c9732
 _add('gan', 'Goodfellow et al. 2014: dense networks, the non-saturating game',
-     'no maxout, no dropout, normal latents; Adam(2e-4) in place of SGD with momentum',
+     'no maxout, no dropout, normal latents; Adam(2e-4) in place of SGD with momentum; '
+     '3,000 steps, a length for digits',
      network='MLP', width=256, latent_dim=100, ema=0., **_slow_adam)
 _add('gp_gan', 'a critic whose gradient at the fakes is held to 0; a generator of 4096, 2048 and 1024 units with '
      'batch norm, Adam(2e-4, 0.5)',
      'the penalty has the sign with which D pays for it, and weight 10; the image is made by tanh, D has no sigmoid; '
-     'D of 1024, 512 and 256 units; the generator is averaged',
+     'D of 1024, 512 and 256 units; the generator is averaged; 3,000 steps, a length for digits',
      network='MLP', latent_dim=100,
      generator=dict(width=(4096, 2048, 1024), norm='batch'),
      discriminator=dict(width=(1024, 512, 256)),
      loss='wasserstein', penalties=(r2(20.).config,), **_slow_adam)
 _add('dcgan', 'Radford et al. 2016: convolutions, batch norm, Adam(2e-4, 0.5), batch 128',
-     'half the width, kernels of 4 pixels for 5, normal latents for uniform ones; the generator is averaged',
+     'half the width, kernels of 4 pixels for 5, normal latents for uniform ones; the generator is averaged; '
+     '3,000 steps, a length for digits',
      latent_dim=100, batch_size=128, **_slow_adam)
 _add('dcgan64', 'a DCGAN without a norm in D, with dropout 0.3 there, Adam(1e-4)',
      'as many doublings as the size needs; noise of 100 numbers; no sigmoid before the logistic loss; '
-     'kernels of 4 pixels for 5; the generator is averaged',
+     'kernels of 4 pixels for 5; the generator is averaged; 3,000 steps, a length for digits',
      latent_dim=100, discriminator=dict(norm=None, dropout=.3), **_both(_adam(1e-4, .9, .999)))
 _add('lsgan_dcgan', 'least squares (Mao et al. 2017) in place of the logistic loss, on a DCGAN that begins at a '
      'quarter of the size, dropout 0.3 in D, Adam(2e-4, 0.5)',
      'the settings are not those of the paper, which has Adam(1e-3), 1,024 latents and 112x112 pixels; '
-     '128 first maps, ReLU in G; the generator is averaged',
+     '128 first maps, ReLU in G; the generator is averaged; 3,000 steps, a length for digits',
      latent_dim=100, generator=dict(halvings=2),
      discriminator=dict(norm=None, halvings=2, dropout=.3), loss='lsgan', **_slow_adam)
 
 # %% ../nbs/23_recipes.ipynb #226c9735
 _add('wgan', 'Arjovsky et al. 2017, Algorithm 1: clip 0.01, 5 critic updates, RMSprop(5e-5)',
-     'no batch norm in the critic; the generator is averaged',
+     'networks of `dcgan`, without batch norm in the critic; the generator is averaged; '
+     '3,000 steps, a length for digits',
      latent_dim=100, discriminator=dict(norm=None), loss='wasserstein', clip=.01, n_critic=5,
      **_both(dict(name='RMSprop', lr=5e-5)))
 _add('wgan_gp', 'Gulrajani et al. 2017, Algorithm 1: penalty 10, 5 critic updates, Adam(1e-4, 0, 0.9)',
-     'the generator is averaged',
+     'networks of `dcgan`, without batch norm in the critic; the generator is averaged; '
+     '3,000 steps, a length for digits',
      discriminator=dict(norm=None), loss='wasserstein', penalties=(wgan_gp(10.).config,), n_critic=5,
      **_both(_adam(1e-4, 0., .9)))
 _add('dragan', 'Kodali et al. 2017: gradient norm 1 around the data, penalty 10',
-     'no batch norm in the discriminator; uniform noise around the data, as the chapter on '
-     'penalties says; optimizer of `dcgan`; '
-     'the generator is averaged',
+     'networks and optimizer of `dcgan`, without batch norm in the discriminator; uniform noise around the data, as the '
+     'chapter on penalties says; the generator is averaged; 3,000 steps, a length for digits',
      latent_dim=100, discriminator=dict(norm=None), penalties=(dragan(10.).config,), **_slow_adam)
 _add('r1', 'Mescheder et al. 2018: gradient norm 0 at the data, gamma 10, RMSprop(1e-4), averaged generator',
      'half of gamma is the weight, as in the paper; their code takes it whole; DCGAN networks, with batch norm in the '
-     'generator, in place of ResNets',
+     'generator, in place of ResNets; 3,000 steps, a length for digits',
      latent_dim=256, discriminator=dict(norm=None), penalties=(r1(10.).config,),
      **_both(dict(name='RMSprop', lr=1e-4, alpha=.99)))
 

@@ -3,8 +3,9 @@ within a save.
 
 What counts as held: the command says in a line that it was stopped and ends with status 128 + the number of a signal
 that it was sent (130 for Ctrl-C), or it was through before; and the run is whole: resumed until its end, its last
-checkpoint and its pictures equal those of an undisturbed one. (A run that ends on request reads its losses and is saved
-where it stands, so that its log has a line and its folder may have a checkpoint more.) A signal that the parent had ignored, as `nohup` does, changes nothing.
+checkpoint and its pictures equal those of an undisturbed one. (A run that ends on request reads its losses and is
+saved where it stands, so that its log has a line and its folder may have a checkpoint more.) A signal that the parent
+had ignored, as `nohup` does, changes nothing.
 """
 import random, shutil, signal
 from functools import partial
