@@ -17,7 +17,7 @@ from gan_nb.all import *
 from gan_nb.files import write_atomic
 from modes import machine
 
-smaller = dict(r3gan=8, acgan=8, sngan=8, sngan_projection=8, hinge_sa=16)
+smaller = dict(r3gan=4, acgan=4, sngan=4, sngan_projection=4, hinge_sa=8)
 
 def seconds(r, data, least):
     "Seconds of processor time per step, and how many steps were timed"
@@ -38,7 +38,7 @@ def timed(r, data, least):
 
 @call_parse
 def main(
-    least: float = 4., # seconds of a measurement
+    least: float = 2., # seconds of a measurement
     results: Path = Path(__file__).parent/'results'/'recipe_speed.json' # where the rows go
 ):
     "Time and store."
