@@ -1,4 +1,4 @@
-"""From a draw of the bell curve to a point or a picture
+"""From a latent to a point or a picture
 
 Networks that turn latents into points of the plane or into images of any size from 8 pixels up: a fully connected
 one, and DCGAN's transposed convolutions.
