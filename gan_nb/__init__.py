@@ -11,8 +11,8 @@ Modules:
 - `gan_nb.checkpoint`: A run as a folder: whole at every moment, readable without us, unable to execute anything
 - `gan_nb.cli`: `gan_train`, `gan_sample`, `gan_eval`: the whole book from a shell
 - `gan_nb.clicks`: Buttons that answer while a notebook cell is running
-- `gan_nb.core`: Devices, seeds, latents, and the three pictures that the whole book is told in
-- `gan_nb.data`: Real images and toy points, as endless batches that a seed and a position decide
+- `gan_nb.core`: Latents, seeds, and the pictures that the whole book is told in
+- `gan_nb.data`: Samples of an unknown distribution, as endless batches that a seed and a position decide
 - `gan_nb.descriptions`: What a run was made of, as data from which it can be made again
 - `gan_nb.discriminator`: From a point or a picture to one number, and the gradient of that number
 - `gan_nb.engines`: How a cost becomes gradients: one operation after the other, as one compiled program, or as one recording of a GPU
@@ -21,7 +21,7 @@ Modules:
 - `gan_nb.files`: Whole or not there, and nothing left lying about
 - `gan_nb.game`: Who plays, and what each player pays
 - `gan_nb.games`: A discriminator that also names classes, a generator that looks ahead
-- `gan_nb.generator`: From a draw of the bell curve to a point or a picture
+- `gan_nb.generator`: From a latent to a point or a picture
 - `gan_nb.images`: One picture, however it was stored, as the bytes that a network is trained on
 - `gan_nb.kernels`: Convolutions that are differentiated twice, and penalties that need no second derivative
 - `gan_nb.layers`: What generators and discriminators are both built of

@@ -1,4 +1,4 @@
-"""From a draw of the bell curve to a point or a picture
+"""From a latent to a point or a picture
 
 Networks that turn latents into points of the plane or into images of any size from 8 pixels up: a fully connected
 one, and DCGAN's transposed convolutions.
@@ -33,7 +33,8 @@ class MLPGenerator(nn.Module):
         super().__init__()
         check_counts(latent_dim=latent_dim)
         norm_layer(norm)                                                # refuses a norm that there is not
-        self.shape, self.latent_dim, self.n_classes = check_shape(shape), latent_dim, 0
+        self.shape = check_shape(shape)
+        self.latent_dim, self.n_classes = latent_dim, 0
         n_out, widths = math.prod(self.shape), hidden_widths(width, depth)
         self.net = dense_layers(latent_dim, n_out, widths, nn.ReLU, norm=norm == 'batch')
         if norm: init_dcgan(self.net)
@@ -61,7 +62,8 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         check_counts(latent_dim=latent_dim)
         up = pyramid(size, width, 8, halvings, channels)[::-1]          # coarsest first
-        self.shape, self.latent_dim, self.n_classes = up[-1], latent_dim, 0
+        self.shape = up[-1]
+        self.latent_dim, self.n_classes = latent_dim, 0
         c, h, w = up[0]
         self.start = (h, w, c)
         self.project = nn.Linear(latent_dim, c*h*w, bias=not norm)

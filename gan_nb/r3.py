@@ -119,7 +119,7 @@ class R3Discriminator(nn.Module):
         width: int = 64, # feature maps at the full size
         widen: int = 2, # twice as many after each halving, up to this many times
         blocks: int = 2, # residual blocks at each size
-        n_classes: int = 0, # classes, heard by a projection; 0: none
+        n_classes: int = 0, # classes, read by a projection; 0: none
         expand: int = 2, # how many times as many maps inside a block
         group: int = 16 # maps that a 3x3 convolution mixes; divides expand*width
     ):

@@ -1,7 +1,7 @@
 """Deep networks that learn, with classes and attention
 
 The residual generator and discriminator of WGAN-GP and SNGAN: at any size, with batch norm, layer norm or spectral
-norm, with labels that both networks hear, and with attention.
+norm, with labels for both networks, and with attention.
 
 Docs: https://gan-nb.github.io/gan_nb/resnet.html.md"""
 
