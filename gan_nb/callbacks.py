@@ -1,6 +1,6 @@
 """Who watches a run, and when its numbers are read
 
-What a run needs beside steps: somebody who watches. `Callback` has the hooks of the loop, `Unread` keeps the terms
+What a run needs beside steps: callbacks that watch it. `Callback` has the hooks of the loop, `Unread` keeps the terms
 of past steps on the device until somebody reads them, `Progress` and `Recorder` are the two callbacks that nearly
 every run wants.
 
@@ -10,7 +10,7 @@ Docs: https://gan-nb.github.io/gan_nb/callbacks.html.md"""
 
 # %% auto #0
 __all__ = ['Callback', 'name_callbacks', 'tell_of_error', 'TrainingError', 'NotFinite', 'Unread', 'check_finite', 'mean_record',
-           'graceful', 'Progress', 'Recorder']
+           'Progress', 'Recorder', 'graceful']
 
 # %% ../nbs/10_callbacks.ipynb #41f0dcb8
 import math, os, signal, sys, threading, time, warnings
@@ -127,30 +127,6 @@ def mean_record(
         record[name] = sum(values)/len(values)
     return record
 
-# %% ../nbs/10_callbacks.ipynb #f5d08a21
-@contextmanager
-def graceful(
-    trainer # with `stop(reason)` and `stopping`
-):
-    "Let Ctrl-C, SIGTERM and a terminal that closes end the loop after the step in progress"
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signals = [getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, name)]
-    # nohup asks not to be told.
-    signals = [s for s in signals if signal.getsignal(s) != signal.SIG_IGN]
-    old = {s: signal.getsignal(s) for s in signals}
-
-    def ask(number, frame):
-        # Asked before, and in a hurry.
-        if number == signal.SIGINT and trainer.stopping: raise KeyboardInterrupt
-        trainer.stop(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
-
-    for s in signals: signal.signal(s, ask)
-    try: yield
-    finally:
-        for s in signals: signal.signal(s, old[s])
-
 # %% ../nbs/10_callbacks.ipynb #21624de3
 class Progress(Callback):
     "A progress bar with the losses, in a terminal and in a notebook"
@@ -184,3 +160,27 @@ def show(self: Recorder,
         rows = [row for row in self.rows if key in row]
         curves[key] = [row['step'] for row in rows], [row[key] for row in rows]
     show_curves(curves, ylabel='loss' if len(keys) > 1 else keys[0], ax=ax)
+
+# %% ../nbs/10_callbacks.ipynb #f5d08a21
+@contextmanager
+def graceful(
+    trainer # with `stop(reason)` and `stopping`
+):
+    "Let Ctrl-C, SIGTERM and a terminal that closes end the loop after the step in progress"
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = [getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, name)]
+    # nohup asks not to be told.
+    signals = [s for s in signals if signal.getsignal(s) != signal.SIG_IGN]
+    old = {s: signal.getsignal(s) for s in signals}
+
+    def ask(number, frame):
+        # Asked before, and in a hurry.
+        if number == signal.SIGINT and trainer.stopping: raise KeyboardInterrupt
+        trainer.stop(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
+
+    for s in signals: signal.signal(s, ask)
+    try: yield
+    finally:
+        for s in signals: signal.signal(s, old[s])

@@ -166,25 +166,6 @@ def by_player(
         raise ValueError(f'{what}: there is no player {unknown[0]!r}, the game has {", ".join(players)}')
     return {name: given.get(name, default) for name in players}
 
-# %% ../nbs/09_players.ipynb #5aa26475
-@patch
-def set_rates(self: Player,
-    factors: dict # 'lr', 'beta2' -> what to multiply the number by that it had at the start; absent: not scheduled
-) -> None:
-    "Let schedules move the settings of the optimizer; ValueError if somebody else has moved them too"
-    for g in self.opt.param_groups:
-        if 'lr' in factors:
-            if g['lr'] != g['scheduled_lr']: raise ValueError(_two_hands('lr', g['lr']))
-            g['lr'] = g['scheduled_lr'] = g['initial_lr']*factors['lr']
-        if 'beta2' in factors:
-            if g['betas'][1] != g['scheduled_beta2']: raise ValueError(_two_hands('beta2', g['betas'][1]))
-            g['scheduled_beta2'] = g['initial_beta2']*factors['beta2']
-            g['betas'] = g['betas'][0], g['scheduled_beta2']
-
-def _two_hands(name, value):
-    return (f"{name} of an optimizer was set to {value:g} while schedules={{'{name}': ...}} moves it: "
-            f"leave the schedule out, or set the group's 'initial_{name}', which the schedule multiplies")
-
 # %% ../nbs/09_players.ipynb #23fe40a8
 @dataclass(frozen=True)
 class Schedule:
@@ -252,6 +233,25 @@ def check_scheduled(
     # An augmentation that adapts moves its own probability.
     if 'augment' in schedules and (not hasattr(augment, 'scale') or hasattr(augment, 'update')):
         raise ValueError("schedule 'augment': needs augment=Augment(...), one that does not adapt by itself")
+
+# %% ../nbs/09_players.ipynb #5aa26475
+@patch
+def set_rates(self: Player,
+    factors: dict # 'lr', 'beta2' -> what to multiply the number by that it had at the start; absent: not scheduled
+) -> None:
+    "Let schedules move the settings of the optimizer; ValueError if somebody else has moved them too"
+    for g in self.opt.param_groups:
+        if 'lr' in factors:
+            if g['lr'] != g['scheduled_lr']: raise ValueError(_two_hands('lr', g['lr']))
+            g['lr'] = g['scheduled_lr'] = g['initial_lr']*factors['lr']
+        if 'beta2' in factors:
+            if g['betas'][1] != g['scheduled_beta2']: raise ValueError(_two_hands('beta2', g['betas'][1]))
+            g['scheduled_beta2'] = g['initial_beta2']*factors['beta2']
+            g['betas'] = g['betas'][0], g['scheduled_beta2']
+
+def _two_hands(name, value):
+    return (f"{name} of an optimizer was set to {value:g} while schedules={{'{name}': ...}} moves it: "
+            f"leave the schedule out, or set the group's 'initial_{name}', which the schedule multiplies")
 
 # %% ../nbs/09_players.ipynb #1833783a
 def copy_network(
