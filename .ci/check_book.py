@@ -23,7 +23,7 @@ OBJECT = re.compile(r"<(?:function|class|bound method|built-in|generator object|
 UNTOLD = re.compile(r'!\[\s*\]\(|<img(?![^>]*\balt=["\'][^"\']+)[^>]*>')
 SCRIPT = re.compile(rb'<script|<foreignObject|\bon[a-z]+\s*=|javascript:', re.I)
 
-# What a student searches for, as a pattern: each is explained in a chapter or a tutorial, and what is no GAN in history.
+# What a student searches for, as a pattern: each is explained in a chapter or a tutorial; what is no GAN, in history.
 WORDS = (
     r'\bAdam\b', 'attention', 'auxiliary classifier', r'batch(?:-| )norm', 'checkerboard', 'convergence', r'\bcoverage',
     r'\bcritic\b', 'data augmentation', r'\bDCGAN', 'density ratio', 'Dirac-GAN', 'disjoint supports?',
