@@ -13,13 +13,15 @@ show_images(gan.sample(64, seed=0))
 Pages without a module:
 
 - [Where to start](https://gan-nb.github.io/gan_nb/start.html): three ways in, and which recipe for which data
-- [The first GAN](https://gan-nb.github.io/gan_nb/00_first_gan.html): fifteen lines on eight Gaussians, how they fail, and which chapter repairs what
+- [The first GAN](https://gan-nb.github.io/gan_nb/first_gan.html): fifteen lines on eight Gaussians, how they fail, and which chapter repairs what
 - [Dirac-GAN](https://gan-nb.github.io/gan_nb/tutorials/dirac.html): the smallest GAN, and what converges
 - [Mode collapse](https://gan-nb.github.io/gan_nb/tutorials/mode_collapse.html): what it looks like, what mends it, counted by published protocols
 - [Wrong in print](https://gan-nb.github.io/gan_nb/tutorials/wrong_in_print.html): mistakes in formulas and code, each with a test
 - [MNIST](https://gan-nb.github.io/gan_nb/tutorials/mnist.html), [CIFAR-10](https://gan-nb.github.io/gan_nb/tutorials/cifar10.html), [images of your own](https://gan-nb.github.io/gan_nb/tutorials/bring_your_own.html)
 - [Classes](https://gan-nb.github.io/gan_nb/tutorials/conditional.html), [few images](https://gan-nb.github.io/gan_nb/tutorials/small_data.html), [recipes compared](https://gan-nb.github.io/gan_nb/tutorials/gallery.html)
 - [Crashes and damage](https://gan-nb.github.io/gan_nb/tutorials/faults.html), [speed](https://gan-nb.github.io/gan_nb/tutorials/speed.html)
+- [When it fails](https://gan-nb.github.io/gan_nb/when_it_fails.html): symptom, cause, remedy
+- [Glossary](https://gan-nb.github.io/gan_nb/glossary.html) and [history](https://gan-nb.github.io/gan_nb/history.html), 2014 to 2024
 - [Results](https://gan-nb.github.io/gan_nb/tutorials/results.html): published figures, and ours where we ran the same
 - [API](https://gan-nb.github.io/gan_nb/api.html): every public name
 
