@@ -1,5 +1,30 @@
 """Generative adversarial networks, one notebook at a time: a book that is also a library
 
+A generator turns noise into images, a discriminator tells them from real ones, and each learns from the other. This
+package is a book of notebooks that builds that game, explains it and tests it; each chapter is a module.
+
+```python
+from gan_nb.all import *
+gan = recipe('rpgan').trainer(load_data('photos/', size=64))
+gan.fit(20_000, [Progress(), Checkpoint('runs/photos')])
+show_images(gan.sample(64, seed=0))
+```
+
+Pages without a module:
+
+- [Where to start](https://gan-nb.github.io/gan_nb/start.html): three ways in, and which recipe for which data
+- [The first GAN](https://gan-nb.github.io/gan_nb/first_gan.html): fifteen lines on eight Gaussians, how they fail, and which chapter repairs what
+- [Dirac-GAN](https://gan-nb.github.io/gan_nb/tutorials/dirac.html): the smallest GAN, and what converges
+- [Mode collapse](https://gan-nb.github.io/gan_nb/tutorials/mode_collapse.html): what it looks like, what mends it, counted by published protocols
+- [Wrong in print](https://gan-nb.github.io/gan_nb/tutorials/wrong_in_print.html): mistakes in formulas and code, each with a test
+- [MNIST](https://gan-nb.github.io/gan_nb/tutorials/mnist.html), [CIFAR-10](https://gan-nb.github.io/gan_nb/tutorials/cifar10.html), [images of your own](https://gan-nb.github.io/gan_nb/tutorials/bring_your_own.html)
+- [Classes](https://gan-nb.github.io/gan_nb/tutorials/conditional.html), [few images](https://gan-nb.github.io/gan_nb/tutorials/small_data.html), [recipes compared](https://gan-nb.github.io/gan_nb/tutorials/gallery.html)
+- [Crashes and damage](https://gan-nb.github.io/gan_nb/tutorials/faults.html), [speed](https://gan-nb.github.io/gan_nb/tutorials/speed.html)
+- [When it fails](https://gan-nb.github.io/gan_nb/when_it_fails.html): symptom, cause, remedy
+- [Glossary](https://gan-nb.github.io/gan_nb/glossary.html) and [history](https://gan-nb.github.io/gan_nb/history.html), 2014 to 2024
+- [Results](https://gan-nb.github.io/gan_nb/tutorials/results.html): published figures, and ours where we ran the same
+- [API](https://gan-nb.github.io/gan_nb/api.html): every public name
+
 Modules:
 
 - `gan_nb.alarms`: Three numbers that tell how a run is doing, and a voice that speaks when they go wrong
