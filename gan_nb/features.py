@@ -225,6 +225,53 @@ def fit(cls: Features,
         features.notes['accuracy'] = right.double().mean().item()
     return features
 
+# %% ../nbs/12_features.ipynb #d7aa66f3
+class _Inception(nn.Module):
+    "The reference network on images of this book"
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        if x.shape[1] not in (1, 3):
+            raise ValueError(f'Inception looks at grey or RGB images, got {x.shape[1]} channels')
+        colour = x.expand(-1, 3, -1, -1)                                               # (B, 3, H, W)
+        pixels = colour.add(1).mul(127.5).round().to(torch.uint8)
+        return self.net(pixels)                                                        # (B, 2048)
+
+    def head(self, h): return h @ self.net.fc.weight.T                                 # (B, 1008), no bias
+
+# %% ../nbs/12_features.ipynb #d6fc3b2b
+@patch(cls_method=True)
+def inception(cls: Features,
+    weights: str|Path|None = None, # a file with the weights; default: torch-fidelity's cache, or a download of 95 MB
+    device = None # default: `default_device()`
+) -> Features: # d = 2048; RuntimeError if the network cannot be had
+    "Use the Inception network of published scores, through torchmetrics"
+    try:
+        from torchmetrics.image.fid import NoTrainInceptionV3
+        path = None if weights is None else str(weights)
+        if path and not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such file')
+        net = NoTrainInceptionV3('inception-v3-compat', ['2048'], path, antialias=False)
+    except Exception as e:
+        reason = (str(e) or type(e).__name__).splitlines()[0]
+        raise RuntimeError(f"Features.inception: cannot be had here ({reason}); "
+                           "it needs pip install 'torchmetrics[image]' and the internet, once; "
+                           'Features.fit(data) and Features.pixels() need neither') from e
+    net = _Inception(net.to(torch.device(device or default_device())).eval())
+    resizer = 'bilinear to 299 x 299, as TensorFlow 1 does it'
+    return cls(net, 'inception', net.head, 'InceptionV3 of 2015-12-05, pool3', resizer, batch_size=64)
+
+# %% ../nbs/12_features.ipynb #417a2b4d
+@register('features', 'classifier')
+def _fitted(data, device=None): return Features.fit(data, device=device)
+
+@register('features', 'pixels')
+def _plain(data, device=None): return Features.pixels()
+
+@register('features', 'inception')
+def _published(data, device=None): return Features.inception(device=device)
+
 # %% ../nbs/12_features.ipynb #cdc914d0
 @patch
 def save(self: Features,
@@ -276,50 +323,3 @@ def load(cls: Features,
         raise DataError(f'{path}: features.safetensors and features.json do not belong together; {again}')
     net.to(torch.device(device or default_device()), memory_format=torch.channels_last)
     return features
-
-# %% ../nbs/12_features.ipynb #d7aa66f3
-class _Inception(nn.Module):
-    "The reference network on images of this book"
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x):
-        if x.shape[1] not in (1, 3):
-            raise ValueError(f'Inception looks at grey or RGB images, got {x.shape[1]} channels')
-        colour = x.expand(-1, 3, -1, -1)                                               # (B, 3, H, W)
-        pixels = colour.add(1).mul(127.5).round().to(torch.uint8)
-        return self.net(pixels)                                                        # (B, 2048)
-
-    def head(self, h): return h @ self.net.fc.weight.T                                 # (B, 1008), no bias
-
-# %% ../nbs/12_features.ipynb #d6fc3b2b
-@patch(cls_method=True)
-def inception(cls: Features,
-    weights: str|Path|None = None, # a file with the weights; default: torch-fidelity's cache, or a download of 95 MB
-    device = None # default: `default_device()`
-) -> Features: # d = 2048; RuntimeError if the network cannot be had
-    "Use the Inception network of published scores, through torchmetrics"
-    try:
-        from torchmetrics.image.fid import NoTrainInceptionV3
-        path = None if weights is None else str(weights)
-        if path and not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such file')
-        net = NoTrainInceptionV3('inception-v3-compat', ['2048'], path, antialias=False)
-    except Exception as e:
-        reason = (str(e) or type(e).__name__).splitlines()[0]
-        raise RuntimeError(f"Features.inception: cannot be had here ({reason}); "
-                           "it needs pip install 'torchmetrics[image]' and the internet, once; "
-                           'Features.fit(data) and Features.pixels() need neither') from e
-    net = _Inception(net.to(torch.device(device or default_device())).eval())
-    resizer = 'bilinear to 299 x 299, as TensorFlow 1 does it'
-    return cls(net, 'inception', net.head, 'InceptionV3 of 2015-12-05, pool3', resizer, batch_size=64)
-
-# %% ../nbs/12_features.ipynb #417a2b4d
-@register('features', 'classifier')
-def _fitted(data, device=None): return Features.fit(data, device=device)
-
-@register('features', 'pixels')
-def _plain(data, device=None): return Features.pixels()
-
-@register('features', 'inception')
-def _published(data, device=None): return Features.inception(device=device)
