@@ -1,6 +1,8 @@
 """Three numbers that tell how a run is doing, and a voice that speaks when they go wrong
 
-What can be known of a running game, cheaply and for any loss: `rank_accuracy`, `effective_number` and `grad_norm`; and `CollapseAlarm`, a callback that speaks, with its evidence, when samples fall together, when classes are missing, or when the discriminator wins outright.
+What can be known of a running game, cheaply and for any loss: `rank_accuracy`, `effective_number` and `grad_norm`;
+and `CollapseAlarm`, a callback that speaks, with its evidence, when samples fall together, when classes are
+missing, or when the discriminator wins outright.
 
 Docs: https://gan-nb.github.io/gan_nb/alarms.html.md"""
 

@@ -1,7 +1,9 @@
 """Which files of a folder or a zip are the data, and what their folders say of them
 
-Folders and zips of images: which of their files are data, what the folders say of the classes, and how much a zip may inflate to. At the end of this chapter we own `ImageFiles`, the images of a folder or a zip by
-their names; `folder_labels`, which finds classes in these names; `is_run`, which tells a folder that holds a run of ours from data; and `read_files`, which reads all images of a set and reports by name what it cannot read.
+Folders and zips of images: which of their files are data, what the folders say of the classes, and how much a zip
+may inflate to. At the end of this chapter we own `ImageFiles`, the images of a folder or a zip by their names;
+`folder_labels`, which finds classes in these names; `is_run`, which tells a folder that holds a run of ours from
+data; and `read_files`, which reads all images of a set and reports by name what it cannot read.
 
 Docs: https://gan-nb.github.io/gan_nb/archives.html.md"""
 

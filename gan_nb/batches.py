@@ -1,7 +1,9 @@
 """Endless batches that a seed and a position decide, and what all sets of images share
 
-The order in which a run sees its data is a function of a seed and a position, so that a run can stop anywhere and go on there. At the end of this chapter we own two functions that make such batches from data of
-any kind, `shuffled_batches` and `drawn_batches`; the iterator behind them, `Batches`, whose position can be set; and `ImageSet`, from which the sets of images in this book inherit.
+The order in which a run sees its data is a function of a seed and a position, so that a run can stop anywhere and
+go on there. At the end of this chapter we own two functions that make such batches from data of any kind,
+`shuffled_batches` and `drawn_batches`; the iterator behind them, `Batches`, whose position can be set; and
+`ImageSet`, from which the sets of images in this book inherit.
 
 Docs: https://gan-nb.github.io/gan_nb/batches.html.md"""
 

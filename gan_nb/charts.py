@@ -1,6 +1,7 @@
 """Curves as SVG, drawn in a millisecond and without a library
 
-Curves for a panel that is redrawn every few seconds and for a page that opens without a network: `svg_chart` turns named curves into SVG, `short_number` and `clock` write numbers and durations as people read them.
+Curves for a panel that is redrawn every few seconds and for a page that opens without a network: `svg_chart` turns
+named curves into SVG, `short_number` and `clock` write numbers and durations as people read them.
 
 Docs: https://gan-nb.github.io/gan_nb/charts.html.md"""
 

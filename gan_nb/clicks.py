@@ -1,6 +1,7 @@
 """Buttons that answer while a notebook cell is running
 
-How a widget is heard while a cell runs: `serve_widgets` handles the clicks that wait behind the cell and leaves everything else in its order.
+How a widget is heard while a cell runs: `serve_widgets` handles the clicks that wait behind the cell and leaves
+everything else in its order.
 
 Docs: https://gan-nb.github.io/gan_nb/clicks.html.md"""
 

@@ -1,6 +1,7 @@
 """Latents, seeds, and the pictures that the whole book is told in
 
-Small parts that every later chapter stands on: how a latent is drawn, how randomness is pinned, how images, points, texts and curves are shown, and which device does the work.
+Small parts that every later chapter stands on: how a latent is drawn, how randomness is pinned, how images, points,
+texts and curves are shown, and which device does the work.
 
 Docs: https://gan-nb.github.io/gan_nb/core.html.md"""
 

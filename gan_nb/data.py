@@ -1,7 +1,8 @@
 """Samples of an unknown distribution, as endless batches that a seed and a position decide
 
-What a GAN learns from: a data set is anything that has a shape, a length, batches and a picture. Two data sets need no download, the scanned digits and mixtures of Gaussians in the plane; `load_data` finds all others by
-their names, in a folder or in a zip. Images come out as floats in [-1, 1] on the training device.
+What a GAN learns from: a data set is anything that has a shape, a length, batches and a picture. Two data sets need
+no download, the scanned digits and mixtures of Gaussians in the plane; `load_data` finds all others by their names,
+in a folder or in a zip. Images come out as floats in [-1, 1] on the training device.
 
 Docs: https://gan-nb.github.io/gan_nb/data.html.md"""
 

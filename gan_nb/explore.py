@@ -1,6 +1,8 @@
 """Walks through the latent space, the directions that matter, and a panel to find one's way
 
-Ways through what a generator has learned: `slerp` and `latent_walk` go from one latent to another, `principal_directions` finds the moves that change samples most, `nearest` looks for copies of training images, and `LatentExplorer` puts them together in a panel.
+Ways through what a generator has learned: `slerp` and `latent_walk` go from one latent to another,
+`principal_directions` finds the moves that change samples most, `nearest` looks for copies of training images, and
+`LatentExplorer` puts them together in a panel.
 
 Docs: https://gan-nb.github.io/gan_nb/explore.html.md"""
 

@@ -1,8 +1,8 @@
 """What two sets of images are compared by, with a name and a hash
 
-A feature vector says what matters about an image. `Features` turns images into vectors: pixels, the inner layer of a
-classifier trained on the data itself, or the Inception network of published scores. What made the vectors travels with
-them.
+A feature vector says what matters about an image. `Features` turns images into vectors: pixels, the inner layer of
+a classifier trained on the data itself, or the Inception network of published scores. What made the vectors travels
+with them.
 
 Docs: https://gan-nb.github.io/gan_nb/features.html.md"""
 

@@ -1,6 +1,7 @@
 """Whole or not there, and nothing left lying about
 
-How the book writes to a disk: `write_atomic` replaces a file in one move, `sweep` removes what killed processes left, and `OneLineError` is the kind of error that tells what was wrong, where and what to do, in one line.
+How the book writes to a disk: `write_atomic` replaces a file in one move, `sweep` removes what killed processes
+left, and `OneLineError` is the kind of error that tells what was wrong, where and what to do, in one line.
 
 Docs: https://gan-nb.github.io/gan_nb/files.html.md"""
 

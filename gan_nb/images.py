@@ -1,7 +1,9 @@
 """One picture, however it was stored, as the bytes that a network is trained on
 
-Reading image files: formats, transparency, orientation, ranges of values, and files that are too large or broken. At the end of this chapter we own `read_image`, which gives any picture as bytes (C, H, W) of the size
-and the channels that were asked for; `read_header`, which looks at a picture without decoding it; and `fit_images`, which does the same to arrays.
+Reading image files: formats, transparency, orientation, ranges of values, and files that are too large or broken.
+At the end of this chapter we own `read_image`, which gives any picture as bytes (C, H, W) of the size and the
+channels that were asked for; `read_header`, which looks at a picture without decoding it; and `fit_images`, which
+does the same to arrays.
 
 Docs: https://gan-nb.github.io/gan_nb/images.html.md"""
 

@@ -1,7 +1,8 @@
 """Convolutions that are differentiated twice, and penalties that need no second derivative
 
-What a gradient penalty costs, and three ways to pay less: `double_backward` makes the second derivative of a convolution fast, `finite_difference_penalty` does without a second derivative, and
-`lazy` corrects Adam for a penalty that has updates of its own.
+What a gradient penalty costs, and three ways to pay less: `double_backward` makes the second derivative of a
+convolution fast, `finite_difference_penalty` does without a second derivative, and `lazy` corrects Adam for a
+penalty that has updates of its own.
 
 Docs: https://gan-nb.github.io/gan_nb/kernels.html.md"""
 

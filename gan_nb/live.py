@@ -1,6 +1,8 @@
 """See it train: curves, samples and numbers while a run goes on, with a handle to stop it
 
-What people look at while a run goes on: `LiveView`, a panel with curves, samples and buttons in a notebook and one line in a terminal; `SampleGrid`, the same latents drawn again and again; `TensorBoard`, the same records where others look for them.
+What people look at while a run goes on: `LiveView`, a panel with curves, samples and buttons in a notebook and one
+line in a terminal; `SampleGrid`, the same latents drawn again and again; `TensorBoard`, the same records where
+others look for them.
 
 Docs: https://gan-nb.github.io/gan_nb/live.html.md"""
 

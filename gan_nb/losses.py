@@ -1,7 +1,8 @@
 """What the two players want, as pure functions of logits
 
-The adversarial losses: for each a formula for the discriminator and one for the generator, on logits, in float32 or wider, pinned to the papers they come from.
-At the end of this chapter you own seven of them, each registered by its name, and can add one of your own in two lines.
+The adversarial losses: for each a formula for the discriminator and one for the generator, on logits, in float32 or
+wider, pinned to the papers they come from. At the end of this chapter you own seven of them, each registered by its
+name, and can add one of your own in two lines.
 
 Docs: https://gan-nb.github.io/gan_nb/losses.html.md"""
 

@@ -1,6 +1,7 @@
 """One HTML file that opens from the disk, without a network, and in which every text is text
 
-The pieces of a self-contained page: cards with numbers, charts that can be read under the pointer, a gallery with a slider, tables. `html_page` puts them together; it loads nothing, and what comes from files is escaped.
+The pieces of a self-contained page: cards with numbers, charts that can be read under the pointer, a gallery with a
+slider, tables. `html_page` puts them together; it loads nothing, and what comes from files is escaped.
 
 Docs: https://gan-nb.github.io/gan_nb/page.html.md"""
 

@@ -1,7 +1,9 @@
 """How large the gradient of D may be, and where
 
-Gradient penalties: at which points to measure the gradient of the discriminator, and what length to ask for there. At the end of this chapter you own one class with these two questions as its arguments, the six
-named answers, and the clipping of weights that they replaced; a place of your own is registered, and any function of D and two batches is a penalty too.
+Gradient penalties: at which points to measure the gradient of the discriminator, and what length to ask for there.
+At the end of this chapter you own one class with these two questions as its arguments, the six named answers, and
+the clipping of weights that they replaced; a place of your own is registered, and any function of D and two batches
+is a penalty too.
 
 Docs: https://gan-nb.github.io/gan_nb/penalties.html.md"""
 

@@ -1,7 +1,8 @@
 """MNIST, Fashion-MNIST and CIFAR-10, by name
 
-Data sets of the literature: their training images, which torchvision downloads once into a cache folder. At the end of this chapter we own `mnist`, `fashion_mnist` and `cifar10`, which `load_data` and the commands know by
-these names.
+Data sets of the literature: their training images, which torchvision downloads once into a cache folder. At the end
+of this chapter we own `mnist`, `fashion_mnist` and `cifar10`, which `load_data` and the commands know by these
+names.
 
 Docs: https://gan-nb.github.io/gan_nb/published.html.md"""
 

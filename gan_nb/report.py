@@ -1,6 +1,7 @@
 """Take a run home as one page, and put runs side by side
 
-A run folder as one self-contained page: `run_report` writes it from what lies in the folder, `Report` keeps it up to date while a run goes on, `compare_runs` puts several runs side by side.
+A run folder as one self-contained page: `run_report` writes it from what lies in the folder, `Report` keeps it up
+to date while a run goes on, `compare_runs` puts several runs side by side.
 
 Docs: https://gan-nb.github.io/gan_nb/report.html.md"""
 

@@ -1,6 +1,8 @@
 """What a run leaves on the disk, and how to read it without a trainer
 
-The format of a run folder, for those who read it: `checkpoints` and `read_config` say what is there, `read_log` how training went, `verify_checkpoint` whether a checkpoint is what was written. Nothing here needs a trainer or a network.
+The format of a run folder, for those who read it: `checkpoints` and `read_config` say what is there, `read_log` how
+training went, `verify_checkpoint` whether a checkpoint is what was written. Nothing here needs a trainer or a
+network.
 
 Docs: https://gan-nb.github.io/gan_nb/runs.html.md"""
 

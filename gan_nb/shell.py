@@ -1,8 +1,8 @@
 """One line for each failure, an end at any moment, and readers who leave
 
-What a command owes to a person at a terminal: expected errors are one line and exit status 2, a signal ends it with one
-line at any moment, and it does not die because nobody reads what it prints. `one_line` gives all that to a function made
-by `call_parse`.
+What a command owes to a person at a terminal: expected errors are one line and exit status 2, a signal ends it with
+one line at any moment, and it does not die because nobody reads what it prints. `one_line` gives all that to a
+function made by `call_parse`.
 
 Docs: https://gan-nb.github.io/gan_nb/shell.html.md"""
 

@@ -1,6 +1,7 @@
 """A run folder that is whole at every moment, and that one process at a time writes to
 
-The format of a run folder, for those who write it: checkpoints that are there or not there, a description that follows the newest of them, a log that grows by whole lines, and a lock. Nothing here needs a trainer or a network.
+The format of a run folder, for those who write it: checkpoints that are there or not there, a description that
+follows the newest of them, a log that grows by whole lines, and a lock. Nothing here needs a trainer or a network.
 
 Docs: https://gan-nb.github.io/gan_nb/store.html.md"""
 

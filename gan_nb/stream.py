@@ -1,7 +1,8 @@
 """Images that are decoded when their turn comes, by worker processes
 
-What does not fit in memory is read and decoded when its turn comes, by worker processes. At the end of this chapter we own `ImageStream`, a set of images that gives the very batches which the same images in memory would
-give, and says by name which file has gone missing.
+What does not fit in memory is read and decoded when its turn comes, by worker processes. At the end of this chapter
+we own `ImageStream`, a set of images that gives the very batches which the same images in memory would give, and
+says by name which file has gone missing.
 
 Docs: https://gan-nb.github.io/gan_nb/stream.html.md"""
 

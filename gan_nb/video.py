@@ -1,6 +1,7 @@
 """A walk, or a training run, as a GIF or an MP4
 
-Films of what a run has drawn: `save_video` writes frames as GIF or MP4, `training_video` makes a film of the sheets of samples in a run folder.
+Films of what a run has drawn: `save_video` writes frames as GIF or MP4, `training_video` makes a film of the sheets
+of samples in a run folder.
 
 Docs: https://gan-nb.github.io/gan_nb/video.html.md"""
 
