@@ -237,6 +237,11 @@ def spoken(top):
                     if w not in words] or [r for r in rest[:1] if r not in (classes.get(first) or {r})]
             if gone: yield f'{p.relative_to(top)}: `{name}`: no code of ours has this {gone[0]}'
 
+def last_words(page):
+    "What a page says at its end, exercises and readings among it"
+    prose = '\n\n'.join(page.prose)
+    return prose[prose.rfind('\n## What '):] if '\n## What ' in prose else page.prose[-1]
+
 def order(top, pages):
     "The sidebar has each page once, the chapters by their numbers, and each chapter ends with a link to the next"
     site = yaml.safe_load((top/'_quarto.yml').read_text(encoding='utf-8'))
@@ -247,7 +252,7 @@ def order(top, pages):
     for e in {e for e in listed if listed.count(e) > 1}: yield f'_quarto.yml: {e} stands twice in the sidebar'
     by_name = {p.name: p for p in pages}
     for a, b in zip(chapters, chapters[1:]):
-        if a in by_name and b not in links(by_name[a].prose[-1]): yield f'nbs/{a}: its last words do not lead to {b}'
+        if a in by_name and b not in links(last_words(by_name[a])): yield f'nbs/{a}: its last words do not lead to {b}'
 
 def settings(top, pages):
     "What the site promises, the files that _quarto.yml names, and the pages that llms.txt names"
